@@ -1,0 +1,249 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package mongolock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Lease is one grant of a lock. It is held until [Lease.Unlock], or until it is lost: when its deadline passes without a renewal,
+// or when the server says that it is gone. All methods may be called at any time from any goroutine.
+type Lease struct {
+	client     *Client
+	ref        grantRef
+	owner      string
+	token      int64
+	acquiredAt time.Time
+	lease      time.Duration
+	margin     time.Duration
+	autoRenew  bool
+	done       chan struct{}
+
+	// Invariants: err is set once, when the lease ends, and done is closed with it; deadline only grows, and only while err is nil
+	// and the deadline has not passed, so that a lost lease stays lost.
+	mu       sync.Mutex
+	err      error
+	deadline time.Duration // by the client's clock
+	timer    *time.Timer   // ends the lease at the deadline, whatever the renewals are waiting for
+	cancels  map[int]context.CancelCauseFunc
+	scopes   int // number of contexts made so far
+
+	// due and index belong to the renewer.
+	due   time.Duration
+	index int
+}
+
+// newLease starts the local life of a grant. sent is the time before the first send: the server stamped the grant later than that,
+// so the lease ends there after it ends here.
+func (c *Client) newLease(ref grantRef, h holder, s lockSettings, sent time.Duration) (*Lease, error) {
+	l := &Lease{
+		client: c, ref: ref, owner: h.Owner, token: h.Token, acquiredAt: h.AcquiredAt,
+		lease: s.lease, margin: s.effectiveMargin(), autoRenew: s.autoRenew,
+		done: make(chan struct{}), cancels: map[int]context.CancelCauseFunc{}, index: -1,
+	}
+	l.deadline = sent + l.lease - l.margin
+	left := l.deadline - c.now()
+	if left <= 0 {
+		return nil, fmt.Errorf("%w: lock %q: the grant arrived after its deadline", ErrOutcomeUnknown, ref.lock)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(left, l.onTimer)
+	return l, nil
+}
+
+// ID is the lock's id.
+func (l *Lease) ID() string { return l.ref.lock }
+
+// Owner is the name given by [WithOwner].
+func (l *Lease) Owner() string { return l.owner }
+
+// Token is the fencing token: larger than that of every earlier grant of this lock. Hand it to the resource with each request, and
+// let the resource refuse a request whose token is smaller than the largest it has seen.
+func (l *Lease) Token() int64 { return l.token }
+
+// AcquiredAt is the server's time of the grant.
+func (l *Lease) AcquiredAt() time.Time { return l.acquiredAt }
+
+// Done is closed when the lease ends, by release or by loss; [Lease.Err] tells which. It is closed in time even if the server hangs.
+func (l *Lease) Done() <-chan struct{} { return l.done }
+
+// Err is nil while the lease is held. Afterwards it matches [ErrLeaseLost], or [ErrNotHeld] if the lease was released. It looks at
+// the clock, so it is right at once after a suspension, when Done may lag for up to a second.
+func (l *Lease) Err() error {
+	l.expireIfDue()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Deadline is until when the lease is held if it is not renewed again. It moves with each renewal; it is comparable with
+// [time.Now] in this process only.
+func (l *Lease) Deadline() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Add(l.deadline - l.client.now())
+}
+
+// Context returns a context that is cancelled when the lease ends, with [Lease.Err] as its cause, or when parent is done.
+func (l *Lease) Context(parent context.Context) context.Context {
+	ctx, _ := l.scope(parent)
+	return ctx
+}
+
+// scope is Context with a function that ends it early.
+func (l *Lease) scope(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	stop := func() { cancel(nil) }
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		cancel(l.err)
+		return ctx, stop
+	}
+	id := l.scopes
+	l.scopes++
+	l.cancels[id] = cancel
+	context.AfterFunc(ctx, func() { // forget it when it is done before the lease
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.cancels, id)
+	})
+	return ctx, stop
+}
+
+// Renew extends the lease now, to its full duration from now. It returns nil, [ErrLeaseLost] if the lease has ended, [ErrNotHeld]
+// if it was released, or, with the lease still held until its deadline, [ErrUnreachable] or another error of the server. It waits
+// no longer than until that deadline. A lease that renews itself does not need it.
+func (l *Lease) Renew(ctx context.Context) error {
+	if err := l.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := l.scope(ctx) // the end of the lease also ends a renewal in flight
+	defer cancel()
+	for {
+		sent := l.client.now()
+		fates, err := l.client.renewAttempt(ctx, []*Lease{l})
+		if err == nil {
+			l.settle(fates[0], sent)
+			if fates[0] != fateUnsure {
+				return l.Err()
+			}
+		}
+		if lostErr := l.Err(); lostErr != nil {
+			return lostErr
+		}
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		if err != nil && !isTransient(err) {
+			return err
+		}
+		if pauseErr := pause(ctx, jitter(l.retryDelay())); pauseErr != nil {
+			return errors.Join(pauseErr, err)
+		}
+	}
+}
+
+// Unlock gives the lock back. The lease ends locally whatever the server answers, and a renewal in flight cannot bring it back. nil
+// means that the server has released it; [ErrNotHeld] that it was lost or released before; [ErrOutcomeUnknown] that the server did
+// not answer, so that it may stand until its lease ends. A cancelled ctx does not stop the release, so that a deferred Unlock
+// works; its deadline does, and so do five seconds.
+func (l *Lease) Unlock(ctx context.Context) error {
+	released := l.end(fmt.Errorf("%w: lock %q: released", ErrNotHeld, l.ref.lock))
+	ctx, cancel := cleanupContext(ctx)
+	defer cancel()
+	if !released {
+		l.mu.Lock()
+		err := l.err
+		l.mu.Unlock()
+		if errors.Is(err, ErrNotHeld) {
+			return err
+		}
+		// Lost, but the record may stand for the margin's length: free it for those who wait. Only our own id can be hit.
+		_, _ = l.client.releaseAttempt(ctx, l.ref, l.lease)
+		return fmt.Errorf("%w: %w", ErrNotHeld, err)
+	}
+	return l.client.release(ctx, l)
+}
+
+// settle applies what a renewal, sent at that time, told of this lease.
+func (l *Lease) settle(f fate, sent time.Duration) {
+	switch f {
+	case fateRenewed:
+		l.extend(sent + l.lease - l.margin)
+	case fateGone:
+		l.end(lost(l.ref.lock, "the server no longer has this grant: it expired, was evicted, or the document was deleted"))
+	case fateUnsure:
+	}
+}
+
+// extend moves the deadline, unless it has passed.
+func (l *Lease) extend(deadline time.Duration) {
+	l.expireIfDue()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil && deadline > l.deadline {
+		l.deadline = deadline
+		l.timer.Reset(deadline - l.client.now())
+	}
+}
+
+// expireIfDue ends the lease if its deadline has passed, and returns what is left of it. Everybody who is about to rely on the lease
+// calls it.
+func (l *Lease) expireIfDue() time.Duration {
+	left := l.remaining()
+	if left <= 0 {
+		l.end(lost(l.ref.lock, "its deadline passed without a renewal"))
+	}
+	return left
+}
+
+// onTimer runs at the deadline that the timer was set to; a renewal may have moved it meanwhile.
+func (l *Lease) onTimer() {
+	left := l.expireIfDue()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.timer.Reset(left)
+	}
+}
+
+// end makes the lease over, for the first reason given; false if it was over.
+func (l *Lease) end(reason error) bool {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return false
+	}
+	l.err = reason
+	l.timer.Stop()
+	cancels := l.cancels
+	l.cancels = nil
+	close(l.done)
+	l.mu.Unlock()
+	for _, cancel := range cancels {
+		cancel(reason)
+	}
+	l.client.forget(l, reason)
+	return true
+}
+
+// remaining is how long the lease is still held without a renewal.
+func (l *Lease) remaining() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.deadline - l.client.now()
+}
+
+// retryDelay is the pause after a renewal without an answer: short against what is left of the lease.
+func (l *Lease) retryDelay() time.Duration { return l.lease / 20 }

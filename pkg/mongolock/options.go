@@ -1,0 +1,168 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package mongolock
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// Defaults of the options.
+const (
+	// DefaultDatabase and DefaultCollection are where [Connect] keeps locks.
+	DefaultDatabase   = "dlocks"
+	DefaultCollection = "dlocks"
+	// DefaultLease is the lease of a lock: how long it outlives a dead holder.
+	DefaultLease = 15 * time.Second
+	// DefaultRetryPeriod is the longest that [Client.Lock] waits between two tries.
+	DefaultRetryPeriod = 5 * time.Second
+	// DefaultGrace is how long a lock's document is kept after its last use.
+	DefaultGrace = time.Hour
+)
+
+// Option configures a [Client]. Every [LockOption] is one too: given to [New] or [Connect] it becomes the default of all locks.
+type Option interface{ applyClient(*clientSettings) }
+
+// LockOption configures one acquisition.
+type LockOption interface {
+	Option
+	applyLock(*lockSettings)
+}
+
+// clientSettings are fixed for a client's life.
+type clientSettings struct {
+	database, collection string
+	grace                time.Duration
+	minLease             time.Duration
+	keepOnClose          bool
+	deferCheck           bool
+	log                  logr.Logger
+	lock                 lockSettings
+}
+
+// lockSettings belong to one acquisition.
+type lockSettings struct {
+	lease       time.Duration
+	margin      time.Duration // 0: a tenth of the lease, at most one second
+	autoRenew   bool
+	retryPeriod time.Duration
+	owner       string
+	metadata    map[string]string
+}
+
+type clientOption func(*clientSettings)
+
+func (o clientOption) applyClient(s *clientSettings) { o(s) }
+
+type lockOption func(*lockSettings)
+
+func (o lockOption) applyClient(s *clientSettings) { o(&s.lock) }
+func (o lockOption) applyLock(s *lockSettings)     { o(s) }
+
+func defaultSettings() clientSettings {
+	return clientSettings{
+		database:   DefaultDatabase,
+		collection: DefaultCollection,
+		grace:      DefaultGrace,
+		minLease:   MinLease,
+		log:        logr.Discard(),
+		lock: lockSettings{
+			lease:       DefaultLease,
+			autoRenew:   true,
+			retryPeriod: DefaultRetryPeriod,
+			owner:       defaultOwner(),
+		},
+	}
+}
+
+// defaultOwner names this process for people. It need not be unique: a grant is known by its random id, never by its owner.
+func defaultOwner() string {
+	host, err := os.Hostname()
+	if err != nil || len(host) > 200 {
+		host = "unknown-host"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}
+
+// WithDatabase sets the database used by [Connect]; default [DefaultDatabase]. [New] is given its database and ignores it.
+func WithDatabase(name string) Option {
+	return clientOption(func(s *clientSettings) { s.database = name })
+}
+
+// WithCollection sets the collection that holds the locks; default [DefaultCollection].
+func WithCollection(name string) Option {
+	return clientOption(func(s *clientSettings) { s.collection = name })
+}
+
+// WithGrace sets how long the document of an unused lock is kept before the server purges it; default [DefaultGrace], at least one
+// minute. Purging is hygiene only: leases end without it, and tokens keep growing over it. An existing TTL index with another
+// period is changed.
+func WithGrace(d time.Duration) Option {
+	return clientOption(func(s *clientSettings) { s.grace = d })
+}
+
+// WithLogger sets where the client reports losses and store trouble; default nowhere.
+func WithLogger(log logr.Logger) Option {
+	return clientOption(func(s *clientSettings) { s.log = log })
+}
+
+// WithoutRelease makes [Client.Close] leave held leases to expire instead of releasing them.
+func WithoutRelease() Option {
+	return clientOption(func(s *clientSettings) { s.keepOnClose = true })
+}
+
+// WithDeferredCheck lets [New] and [Connect] return before the server was reached and tested, for programs that must start while
+// it is down. The test is made by the first operation instead, and by every further one until it has passed.
+func WithDeferredCheck() Option {
+	return clientOption(func(s *clientSettings) { s.deferCheck = true })
+}
+
+// WithMinLease lowers the shortest lease accepted, which is one second. It is for tests: a lease close to the round trip time is
+// lost at the first hiccup.
+func WithMinLease(d time.Duration) Option {
+	return clientOption(func(s *clientSettings) { s.minLease = d })
+}
+
+// WithLease sets how long a grant lasts unless it is renewed, and so how long a lock outlives a dead holder; default
+// [DefaultLease], from 1 s to 24 h, in whole milliseconds. It is stored with the grant: others honour it whatever their own.
+func WithLease(d time.Duration) LockOption {
+	return lockOption(func(s *lockSettings) { s.lease = d })
+}
+
+// WithMargin sets how long before the end of its lease a holder stops believing in it; default a tenth of the lease, at most 1 s.
+// It must be positive and less than half of the lease. The margin pays for differences between the servers' clocks and for clock
+// drift: see the package documentation.
+func WithMargin(d time.Duration) LockOption {
+	return lockOption(func(s *lockSettings) { s.margin = d })
+}
+
+// WithAutoRenew says whether the client renews the lease by itself until it is released; default true. Without it the lease ends
+// at its deadline unless [Lease.Renew] is called.
+func WithAutoRenew(on bool) LockOption {
+	return lockOption(func(s *lockSettings) { s.autoRenew = on })
+}
+
+// WithRetryPeriod sets the longest time between two tries of [Client.Lock]; default [DefaultRetryPeriod], at least 10 ms. A try
+// also follows the end of the holder's lease.
+func WithRetryPeriod(d time.Duration) LockOption {
+	return lockOption(func(s *lockSettings) { s.retryPeriod = d })
+}
+
+// WithOwner sets the name shown to others; 1 to 256 bytes of UTF-8, default host name and process id. Two holders may share a name
+// without sharing a lock.
+func WithOwner(name string) LockOption {
+	return lockOption(func(s *lockSettings) { s.owner = name })
+}
+
+// WithMetadata sets what else is shown of the holder; at most 16 keys and 4 KiB of keys and values, in UTF-8.
+func WithMetadata(metadata map[string]string) LockOption {
+	return lockOption(func(s *lockSettings) { s.metadata = metadata })
+}

@@ -1,0 +1,194 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package mongolock
+
+import (
+	"container/heap"
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// renewBatch is how many leases one command renews at most.
+	renewBatch = 500
+	// suspensionCheck is how often a suspension of the machine is looked for while leases are held.
+	suspensionCheck = time.Second
+)
+
+// renewer renews the leases of a client, all that fall due together in one command. It has one goroutine, which never waits for the
+// server: each command has its own, so that a hanging one delays nobody else's renewal.
+type renewer struct {
+	client *Client
+	wake   chan struct{}
+
+	mu    sync.Mutex
+	queue leaseQueue
+}
+
+func newRenewer(c *Client) *renewer {
+	return &renewer{client: c, wake: make(chan struct{}, 1)}
+}
+
+// schedule puts a lease in line for renewal; one that is being renewed is not in line.
+func (r *renewer) schedule(l *Lease, due time.Duration) {
+	r.mu.Lock()
+	if l.index < 0 {
+		l.due = due
+		heap.Push(&r.queue, l)
+	}
+	first := r.queue[0] == l
+	r.mu.Unlock()
+	if first {
+		r.nudge()
+	}
+}
+
+func (r *renewer) remove(l *Lease) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.index >= 0 {
+		heap.Remove(&r.queue, l.index)
+	}
+}
+
+// nudge makes the goroutine look again.
+func (r *renewer) nudge() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run renews until ctx is done.
+func (r *renewer) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	suspended := newSuspensionDetector(r.client.now)
+	for {
+		if suspended() {
+			r.client.expireDue()
+		}
+		for batch := range slices.Chunk(r.takeDue(), renewBatch) {
+			r.client.tasks.Go(func() { r.renew(ctx, batch) })
+		}
+		timer.Reset(r.sleep())
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// takeDue takes out the leases that are due, and those that soon will be, so that they share a command from then on.
+func (r *renewer) takeDue() []*Lease {
+	now := r.client.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var due []*Lease
+	for len(r.queue) > 0 && r.queue[0].due-r.queue[0].lease/12 <= now {
+		if len(due) == 0 && r.queue[0].due > now {
+			break
+		}
+		due = append(due, heap.Pop(&r.queue).(*Lease))
+	}
+	return due
+}
+
+// sleep is the time until the next lease is due. While any lease is held it is short enough to notice a suspension.
+func (r *renewer) sleep() time.Duration {
+	idle := 24 * time.Hour
+	if r.client.holdsAny() {
+		idle = suspensionCheck
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 {
+		return idle
+	}
+	return min(idle, max(0, r.queue[0].due-r.client.now()))
+}
+
+// renew sends one batch and puts what is still held back in line.
+func (r *renewer) renew(ctx context.Context, batch []*Lease) {
+	batch = slices.DeleteFunc(batch, func(l *Lease) bool { return l.Err() != nil })
+	if len(batch) == 0 {
+		return
+	}
+	sent := r.client.now()
+	fates, err := r.client.renewAttempt(ctx, batch)
+	if err != nil && ctx.Err() == nil {
+		r.client.log.Info("Lease renewal failed, trying again", "leases", len(batch), "reason", err.Error())
+	}
+	for i, l := range batch {
+		f := fateUnsure
+		if err == nil {
+			f = fates[i]
+		}
+		l.settle(f, sent)
+		if l.Err() != nil {
+			continue
+		}
+		if f == fateRenewed {
+			r.schedule(l, sent+l.lease/3)
+		} else {
+			r.schedule(l, r.client.now()+jitter(l.retryDelay()))
+		}
+	}
+}
+
+// renewAttempt sends one renewal, bounded so that several more fit before the first deadline.
+func (c *Client) renewAttempt(ctx context.Context, batch []*Lease) ([]fate, error) {
+	refs := make([]grantRef, len(batch))
+	bound := maxAttempt
+	for i, l := range batch {
+		refs[i] = l.ref
+		bound = min(bound, attemptTimeout(l.lease), l.remaining())
+	}
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	return c.store.renew(ctx, refs)
+}
+
+// newSuspensionDetector returns a function that tells whether the machine was suspended since its last call: then the boot clock has
+// gone on while the monotonic one, which all timers follow, stood still.
+func newSuspensionDetector(now func() time.Duration) func() bool {
+	boot, mono := now(), time.Now()
+	return func() bool {
+		ahead := (now() - boot) - time.Since(mono)
+		boot, mono = now(), time.Now()
+		return ahead > 100*time.Millisecond
+	}
+}
+
+// leaseQueue is a heap of leases by due time.
+type leaseQueue []*Lease
+
+func (q leaseQueue) Len() int           { return len(q) }
+func (q leaseQueue) Less(i, j int) bool { return q[i].due < q[j].due }
+func (q leaseQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+func (q *leaseQueue) Push(x any) {
+	l := x.(*Lease)
+	l.index = len(*q)
+	*q = append(*q, l)
+}
+
+func (q *leaseQueue) Pop() any {
+	old := *q
+	last := old[len(old)-1]
+	*q = old[:len(old)-1]
+	last.index = -1
+	return last
+}
