@@ -1,0 +1,146 @@
+# The operator's image for docker-build, deploy and build-installer.
+IMG ?= controller:latest
+CONTAINER_TOOL ?= docker
+KUBECTL ?= kubectl
+# How long the demo runs, such as 30s. Empty: until Ctrl-C.
+DURATION ?=
+# Flags of the operator for run.
+ARGS ?=
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+LOCALBIN := $(CURDIR)/bin
+CONTROLLER_GEN := $(LOCALBIN)/controller-gen
+KUSTOMIZE := $(LOCALBIN)/kustomize
+GOLANGCI_LINT := $(LOCALBIN)/golangci-lint
+
+# The folders of all Go modules of this repository.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard hack/*/go.mod))
+
+##@ General
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*##"; printf "\nUsage:\n  make \033[36m<target>\033[0m\n"} \
+		/^[a-zA-Z_0-9-]+:.*?##/ {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2} \
+		/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' $(MAKEFILE_LIST)
+
+##@ Development
+
+.PHONY: manifests
+manifests: controller-gen ## Generate the CRD and the operator's role from the markers in the code.
+	$(CONTROLLER_GEN) rbac:roleName=manager-role crd paths=. paths=./api/... paths=./controllers/... \
+		output:crd:artifacts:config=config/crd/bases
+
+.PHONY: generate
+generate: controller-gen ## Generate the DeepCopy methods of the API types.
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: fmt
+fmt: ## Format all Go code.
+	gofmt -w .
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+
+.PHONY: lint
+lint: golangci-lint ## Run golangci-lint.
+	$(GOLANGCI_LINT) run
+
+.PHONY: tidy
+tidy: ## Run go mod tidy in every module.
+	@for module in $(MODULES); do echo "go mod tidy: $$module"; (cd "$$module" && go mod tidy); done
+
+.PHONY: verify
+verify: controller-gen kustomize golangci-lint ## Check generated files, format, vet, lint and go.mod of all modules.
+	@hack/verify.sh
+
+##@ Test
+
+.PHONY: testenv
+testenv: ## Get the servers for tests and demo; a fast no-op when they are there.
+	@hack/testenv.sh
+
+# Results are never taken from the cache: it knows nothing of the servers. Two packages at a time, as each may run
+# servers of its own.
+.PHONY: test
+test: testenv ## Run all tests on real servers, with the race detector.
+	@command -v $(firstword $(shell go env CC)) >/dev/null || { \
+		echo "make test: the race detector needs a C compiler: install gcc and libc6-dev, or set CC" >&2; exit 1; }
+	@go build -o $(LOCALBIN)/testsum ./hack/testsum
+	@go test -json -race -count=1 -p 2 -timeout 8m ./... | $(LOCALBIN)/testsum
+
+.PHONY: mongodb
+mongodb: ## Start a MongoDB for your own use and print its URI.
+	@hack/mongodb.sh start
+
+.PHONY: mongodb-stop
+mongodb-stop: ## Stop the MongoDB that make mongodb started.
+	@hack/mongodb.sh stop
+
+##@ Demo
+
+.PHONY: demo
+demo: testenv ## Run everything on this machine, live; DURATION=30s ends by itself and checks what it shows.
+	@go build -o $(LOCALBIN)/demo ./hack/demo
+	@$(LOCALBIN)/demo $(if $(DURATION),--duration=$(DURATION))
+
+##@ Build
+
+.PHONY: build
+build: ## Build the operator into bin/manager.
+	go build -o $(LOCALBIN)/manager .
+
+.PHONY: run
+run: ## Run the operator on this machine against the current kubeconfig; needs MONGODB_URI, takes ARGS.
+	go run . $(ARGS)
+
+.PHONY: docker-build
+docker-build: ## Build the operator's image IMG.
+	$(CONTAINER_TOOL) build -t $(IMG) .
+
+# Prints the whole installation for IMG. Works on a copy, so that config/ keeps its placeholder.
+define installation
+copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; cp -R config "$$copy"; \
+	(cd "$$copy/config/manager" && $(KUSTOMIZE) edit set image controller=$(IMG)); \
+	$(KUSTOMIZE) build "$$copy/config/default"
+endef
+
+.PHONY: build-installer
+build-installer: manifests kustomize ## Write dist/install.yaml: CRD, roles and the operator with image IMG.
+	@mkdir -p dist
+	@$(installation) > dist/install.yaml
+	@echo "Wrote dist/install.yaml; install it with: $(KUBECTL) apply --server-side -f dist/install.yaml"
+
+##@ Deployment
+
+.PHONY: install
+install: manifests kustomize ## Install the CRD into the current cluster.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
+
+.PHONY: uninstall
+uninstall: kustomize ## Remove the CRD, and with it all DistributedLock objects, from the current cluster.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: manifests kustomize ## Install CRD and operator, image IMG, into the current cluster.
+	@$(installation) | $(KUBECTL) apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: kustomize ## Remove what deploy installed.
+	$(KUSTOMIZE) build config/default | $(KUBECTL) delete --ignore-not-found -f -
+
+##@ Tools
+
+.PHONY: controller-gen kustomize golangci-lint
+controller-gen: $(CONTROLLER_GEN) ## Build controller-gen into bin/.
+kustomize: $(KUSTOMIZE) ## Build kustomize into bin/.
+golangci-lint: $(GOLANGCI_LINT) ## Build golangci-lint into bin/ (minutes the first time).
+
+# Pinned in hack/tools/go.mod; built once per machine and linked.
+$(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT): hack/tools/go.mod
+	@hack/tools/build.sh $(@F)
