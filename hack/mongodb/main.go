@@ -1,0 +1,74 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+// Command mongodb starts a MongoDB on a free loopback port, prints its URI and serves it until its standard input
+// ends. The first of these is taken that the machine has: mongod on PATH, Docker, FerretDB over PostgreSQL.
+// Package supervise says how it lives and dies.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/mongolock/operator/hack/supervise"
+)
+
+const folderPrefix = "mongolock-mongodb"
+
+// dockerTimeout is how long a Docker engine may take to say that it is there.
+const dockerTimeout = 3 * time.Second
+
+func main() {
+	postgres := flag.String("postgres", "", "folder that postgres.sh made, for FerretDB over PostgreSQL")
+	flag.Parse()
+
+	parent, start := choose(*postgres)
+	os.Exit(supervise.Run(parent, folderPrefix, start))
+}
+
+// choose returns the start function of the first MongoDB the machine has and the parent of its folder.
+func choose(postgres string) (string, func(context.Context, *supervise.Session) (string, error)) {
+	if _, err := exec.LookPath("mongod"); err == nil {
+		return os.TempDir(), startMongod
+	}
+	if dockerAnswers() {
+		return os.TempDir(), startDocker
+	}
+	if _, err := os.Stat(filepath.Join(postgres, templateDir)); postgres != "" && err == nil {
+		// PostgreSQL sees nothing but that folder.
+		return filepath.Join(postgres, "tmp"), func(ctx context.Context, s *supervise.Session) (string, error) {
+			return startFerretDB(ctx, s, postgres)
+		}
+	}
+	return os.TempDir(), func(context.Context, *supervise.Session) (string, error) {
+		return "", errors.New(`no mongod on PATH, no Docker engine and no FerretDB on this machine; run "make testenv"`)
+	}
+}
+
+func dockerAnswers() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), dockerTimeout)
+	defer cancel()
+	return exec.CommandContext(ctx, "docker", "info").Run() == nil
+}
+
+// freePort returns a loopback port that was free a moment ago. The kernel hands out ports at random, so that two
+// programs get the same one is unlikely; the second then fails with the reason in its log.
+func freePort() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	return strconv.Itoa(port), listener.Close()
+}

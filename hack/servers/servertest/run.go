@@ -1,0 +1,120 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+// Package servertest gives the tests of a package the real servers they need. A server that cannot be started fails
+// the tests; none is ever skipped.
+package servertest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/mongolock/operator/hack/servers"
+)
+
+// startTimeout bounds the start of all servers.
+const startTimeout = 3 * time.Minute
+
+// A Need is a server that a package's tests run on.
+type Need int
+
+// What tests can need.
+const (
+	MongoDB Need = iota
+	Kubernetes
+)
+
+var mongodbURI, kubeconfig string
+
+// Run is the body of TestMain: it starts what is needed, runs the tests, checks that they left no goroutine, stops the
+// servers and exits.
+func Run(m *testing.M, needs ...Need) {
+	os.Exit(run(m, needs))
+}
+
+// MongoDBURI is the URI of the MongoDB. The package's TestMain has to name that need.
+func MongoDBURI() string { return given(mongodbURI, "MongoDB") }
+
+// Kubeconfig is the path of an administrator's kubeconfig. The package's TestMain has to name that need.
+func Kubeconfig() string { return given(kubeconfig, "Kubernetes") }
+
+func given(address, need string) string {
+	if address == "" {
+		panic("TestMain has to call servertest.Run with servertest." + need)
+	}
+	return address
+}
+
+func run(m *testing.M, needs []Need) (code int) {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+
+	started, failures := make([]*servers.Server, len(needs)), make([]error, len(needs))
+	var starts sync.WaitGroup
+	for i, need := range needs {
+		starts.Go(func() { started[i], failures[i] = start(ctx, need) })
+	}
+	starts.Wait()
+	for _, server := range started {
+		if server != nil {
+			defer func() { code = max(code, stop(server)) }()
+		}
+	}
+	for _, err := range failures {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "servertest:", err)
+			code = 1
+		}
+	}
+	if code != 0 {
+		return code
+	}
+
+	code = m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "servertest: the tests left goroutines:", err)
+			code = 1
+		}
+	}
+	return code
+}
+
+// start starts one server and keeps its address. The server is returned also when it serves but is of no use.
+func start(ctx context.Context, need Need) (*servers.Server, error) {
+	if need == Kubernetes {
+		server, err := servers.StartKubernetes(ctx)
+		if err == nil {
+			kubeconfig = server.Address()
+		}
+		return server, err
+	}
+	server, err := servers.StartMongoDB(ctx)
+	if err != nil {
+		return nil, err
+	}
+	mongodbURI = server.Address()
+	product, err := identify(ctx, mongodbURI)
+	if err == nil {
+		fmt.Println("servertest: the tests run on", product)
+	}
+	return server, err
+}
+
+func stop(server *servers.Server) int {
+	if err := server.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "servertest:", err)
+		return 1
+	}
+	return 0
+}
