@@ -47,7 +47,7 @@ var (
 	ErrUnreachable = errors.New("mongolock: server is unreachable")
 
 	// ErrUnauthorized means that the server refused the credentials, or that they lack a privilege.
-	ErrUnauthorized = errors.New("mongolock: unauthorized")
+	ErrUnauthorized = errors.New("mongolock: access denied")
 )
 
 // HeldError tells who holds a lock that could not be acquired. It matches [ErrHeld].

@@ -139,17 +139,16 @@ func (l *Lease) Renew(ctx context.Context) error {
 				return l.Err()
 			}
 		}
-		if lostErr := l.Err(); lostErr != nil {
-			return lostErr
+		if err == nil || isTransient(err) {
+			_ = pause(ctx, jitter(l.retryDelay()))
 		}
-		if ctx.Err() != nil {
+		switch {
+		case l.Err() != nil: // also the reason why ctx is over
+			return l.Err()
+		case ctx.Err() != nil:
 			return errors.Join(ctx.Err(), err)
-		}
-		if err != nil && !isTransient(err) {
+		case err != nil && !isTransient(err):
 			return err
-		}
-		if pauseErr := pause(ctx, jitter(l.retryDelay())); pauseErr != nil {
-			return errors.Join(pauseErr, err)
 		}
 	}
 }
@@ -187,15 +186,16 @@ func (l *Lease) settle(f fate, sent time.Duration) {
 	}
 }
 
-// extend moves the deadline, unless it has passed.
+// extend moves the deadline, unless it has passed: then the holder may have been told.
 func (l *Lease) extend(deadline time.Duration) {
-	l.expireIfDue()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err == nil && deadline > l.deadline {
+	now := l.client.now()
+	if l.err == nil && now < l.deadline && l.deadline < deadline {
 		l.deadline = deadline
-		l.timer.Reset(deadline - l.client.now())
+		l.timer.Reset(deadline - now)
 	}
+	l.mu.Unlock()
+	l.expireIfDue()
 }
 
 // expireIfDue ends the lease if its deadline has passed, and returns what is left of it. Everybody who is about to rely on the lease

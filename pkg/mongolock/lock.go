@@ -17,7 +17,7 @@ import (
 // TryLock acquires the lock if it is free and returns at once if it is not, with a [*HeldError], which matches [ErrHeld]. An empty id
 // means a new random one: see [Lease.ID]. Other errors: [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized],
 // [ErrUnreachable] when the server could not be asked, [ErrOutcomeUnknown] when it did not answer. While it does not answer,
-// TryLock asks again for half of the lease. After any error but a lost process nothing stays acquired: what may have been is
+// TryLock asks again for half of the lease, at most ten seconds. After any error but a lost process nothing stays acquired: what may have been is
 // released in the background.
 func (c *Client) TryLock(ctx context.Context, id string, opts ...LockOption) (*Lease, error) {
 	id, settings, err := c.lockSettings(id, opts)
@@ -96,7 +96,7 @@ func (c *Client) tryLock(ctx context.Context, id string, s lockSettings) (*Lease
 	a := acquisition{lock: id, holderID: newHolderID(), owner: s.owner, leaseMS: s.lease.Milliseconds(), meta: metaPairs(s.metadata)}
 	ref := grantRef{lock: id, holderID: a.holderID}
 	sent := c.now()
-	giveUp := sent + s.lease/2
+	giveUp := sent + min(s.lease/2, maxAcquire)
 	uncertain := false
 	for {
 		doc, err := c.acquireAttempt(ctx, a, min(attemptTimeout(s.lease), giveUp-c.now()))
@@ -105,7 +105,7 @@ func (c *Client) tryLock(ctx context.Context, id string, s lockSettings) (*Lease
 			if !ok || !doc.live(h) {
 				return nil, doc.heldBy()
 			}
-			return c.hold(ref, h, s, sent)
+			return c.hold(ctx, ref, h, s, sent)
 		}
 		uncertain = uncertain || mayHaveApplied(err)
 		ctxErr := ctx.Err()
@@ -116,7 +116,7 @@ func (c *Client) tryLock(ctx context.Context, id string, s lockSettings) (*Lease
 			}
 		}
 		if uncertain {
-			c.abandon(ref, s.lease)
+			c.abandon(ctx, ref, s.lease)
 		}
 		if ctxErr != nil {
 			return nil, fmt.Errorf("mongolock: acquiring lock %q: %w", id, joinEnded(ctx, err))
@@ -135,15 +135,15 @@ func (c *Client) acquireAttempt(ctx context.Context, a acquisition, bound time.D
 }
 
 // hold turns a grant into a lease that this client looks after.
-func (c *Client) hold(ref grantRef, h holder, s lockSettings, sent time.Duration) (*Lease, error) {
+func (c *Client) hold(ctx context.Context, ref grantRef, h holder, s lockSettings, sent time.Duration) (*Lease, error) {
 	lease, err := c.newLease(ref, h, s, sent)
 	if err != nil {
-		c.abandon(ref, s.lease)
+		c.abandon(ctx, ref, s.lease)
 		return nil, err
 	}
 	if !c.remember(lease) {
 		lease.end(fmt.Errorf("%w: lock %q: the client was closed", ErrNotHeld, ref.lock))
-		c.abandon(ref, s.lease)
+		c.abandon(ctx, ref, s.lease)
 		return nil, ErrClosed
 	}
 	return lease, nil
@@ -151,9 +151,11 @@ func (c *Client) hold(ref grantRef, h holder, s lockSettings, sent time.Duration
 
 // abandon releases in the background what may have been acquired. The request may still be on its way to the server, so one answer
 // "not there" is not believed at once. It gives up when the lease would have ended by itself.
-func (c *Client) abandon(ref grantRef, lease time.Duration) {
+func (c *Client) abandon(ctx context.Context, ref grantRef, lease time.Duration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(lease, 2*cleanupTimeout))
+	stop := context.AfterFunc(c.ctx, cancel) //nolint:contextcheck // the client's own life bounds it too
 	c.tasks.Go(func() {
-		ctx, cancel := context.WithTimeout(c.ctx, min(lease, 2*cleanupTimeout))
+		defer stop()
 		defer cancel()
 		wait := attemptTimeout(lease) / 16
 		for answers := 0; answers < 3; {

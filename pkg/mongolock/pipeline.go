@@ -18,7 +18,7 @@ import (
 //   - Time is $$NOW, the server's; a client sends durations only.
 //   - What a caller supplied is wrapped in $literal, or an owner named "$fence" would be read as a field.
 //   - All that depends on "is it free?" is computed from the input document in one stage: a later stage would see the new value.
-//   - A refused acquire returns $$ROOT, which servers recognise as no change: no write, no oplog entry.
+//   - A refused acquire leaves the document as it is, which servers recognise: no write, no oplog entry.
 //   - Only operators that MongoDB 4.4 to 8 and DocumentDB share, and no $let inside $map or $filter, where some versions crash.
 
 // acquisition is one attempt to be granted a lock; it keeps its holder id over all its sends.
@@ -83,7 +83,7 @@ func acquirePipeline(a acquisition) bson.A {
 		{Key: "changedAt", Value: "$$NOW"},
 		{Key: "expiresAt", Value: end},
 	}
-	return bson.A{stage("$replaceWith", op("$cond", free(), op("$mergeObjects", "$$ROOT", granted), "$$ROOT"))}
+	return ifFree(granted)
 }
 
 // renewPipeline extends those of the named holders that are still live, each by the lease stored with it. $max, because $$NOW may be
@@ -144,7 +144,7 @@ func sweepPipeline() bson.A {
 		{Key: "events", Value: appendEvents(eventsOf("$holders", string(EventExpired), "$$h.expiresAt"))},
 		{Key: "changedAt", Value: "$$NOW"},
 	}
-	return bson.A{stage("$replaceWith", op("$cond", free(), op("$mergeObjects", "$$ROOT", swept), "$$ROOT"))}
+	return ifFree(swept)
 }
 
 // sweepFilter preselects by index. DocumentDB has no $$NOW in filters, so the time comes from an earlier read of the same server; the
@@ -157,8 +157,21 @@ func sweepFilter(before time.Time) bson.D {
 	}
 }
 
-// free: no holder is live. The latest end among the holders decides; $max of none is null, which sorts before every date.
-func free() bson.D { return op("$lte", op("$max", "$holders.expiresAt"), "$$NOW") }
+// ifFree sets the fields if no holder is live, and otherwise leaves the document as it is, to the byte. The latest end among the
+// holders decides; $max of none is null, which sorts before every date. The answer is kept in a temporary field, so that all fields
+// are decided by the input document. ($replaceWith and $$ROOT would be shorter, but DocumentDB 1.0 then stores _id twice.)
+func ifFree(fields bson.D) bson.A {
+	const temporary = "free"
+	set := make(bson.D, len(fields))
+	for i, f := range fields {
+		set[i] = bson.E{Key: f.Key, Value: op("$cond", "$"+temporary, f.Value, "$"+f.Key)}
+	}
+	return bson.A{
+		stage("$set", bson.D{{Key: temporary, Value: op("$lte", op("$max", "$holders.expiresAt"), "$$NOW")}}),
+		stage("$set", set),
+		stage("$unset", temporary),
+	}
+}
 
 // projection returns a document with the server's time of the command in it.
 func projection() bson.D {

@@ -83,23 +83,8 @@ func (s *mongoStore) selfTest(ctx context.Context) (err error) {
 		}
 	}()
 
-	granted, err := s.acquire(ctx, first)
-	if err != nil {
-		return unsupported("update with an aggregation pipeline and $$NOW", err)
-	}
-	h, ok := granted.grant(first.holderID)
-	switch {
-	case !ok || !granted.live(h) || h.ExpiresAt.Sub(h.AcquiredAt) != time.Minute || h.Token < h.AcquiredAt.UnixMilli():
-		return unsupported("arithmetic with $$NOW", nil)
-	case h.Owner != first.owner || len(h.Meta) != 1 || h.Meta[0] != first.meta[0]:
-		return unsupported("$literal", nil)
-	}
-	denied, err := s.acquire(ctx, second)
-	if err != nil {
-		return unsupported("a refused acquire", err)
-	}
-	if still, ok := denied.grant(first.holderID); !ok || still.Token != h.Token || denied.Seq != granted.Seq {
-		return unsupported("$cond: a held lock was granted again", nil)
+	if err := s.testAcquire(ctx, first, second); err != nil {
+		return err
 	}
 	fates, err := s.renew(ctx, []grantRef{ref})
 	if err != nil {
@@ -114,6 +99,29 @@ func (s *mongoStore) selfTest(ctx context.Context) (err error) {
 	}
 	if !released {
 		return unsupported("matching elements of an array", nil)
+	}
+	return nil
+}
+
+// testAcquire has the first acquisition granted and the second refused.
+func (s *mongoStore) testAcquire(ctx context.Context, first, second acquisition) error {
+	granted, err := s.acquire(ctx, first)
+	if err != nil {
+		return unsupported("update with an aggregation pipeline and $$NOW", err)
+	}
+	h, ok := granted.grant(first.holderID)
+	switch {
+	case !ok || !granted.live(h) || h.ExpiresAt.Sub(h.AcquiredAt) != time.Minute || h.Token < h.AcquiredAt.UnixMilli():
+		return unsupported("arithmetic with $$NOW", nil)
+	case h.Owner != first.owner || len(h.Meta) != 1 || h.Meta[0] != first.meta[0]:
+		return unsupported("$literal", nil)
+	}
+	refused, err := s.acquire(ctx, second)
+	if err != nil {
+		return unsupported("a refused acquire", err)
+	}
+	if still, ok := refused.grant(first.holderID); !ok || still.Token != h.Token || refused.Seq != granted.Seq {
+		return unsupported("$cond: a held lock was granted again", nil)
 	}
 	return nil
 }

@@ -179,12 +179,14 @@ func (q leaseQueue) Swap(i, j int) {
 	q[i].index, q[j].index = i, j
 }
 
+// Push is for container/heap.
 func (q *leaseQueue) Push(x any) {
 	l := x.(*Lease)
 	l.index = len(*q)
 	*q = append(*q, l)
 }
 
+// Pop is for container/heap.
 func (q *leaseQueue) Pop() any {
 	old := *q
 	last := old[len(old)-1]

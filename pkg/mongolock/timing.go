@@ -18,6 +18,8 @@ const (
 	// maxAttempt bounds one command. The driver retries within a context's deadline without limit and a dead connection may not be
 	// noticed for tens of seconds, so one long context could be eaten whole by one connection.
 	maxAttempt = 5 * time.Second
+	// maxAcquire bounds the attempts of one acquisition.
+	maxAcquire = 10 * time.Second
 	// cleanupTimeout bounds releases that nobody's context bounds.
 	cleanupTimeout = 5 * time.Second
 )

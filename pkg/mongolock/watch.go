@@ -56,7 +56,7 @@ func (c *Client) Watch(ctx context.Context, ids ...string) (*Watcher, error) {
 		w.ids[id] = struct{}{}
 	}
 	w.ctx, w.stop = context.WithCancel(ctx)
-	if !c.feed.add(w) {
+	if !c.feed.add(w) { //nolint:contextcheck // the feed serves all watchers and outlives this one's context
 		w.stop()
 		return nil, ErrClosed
 	}
