@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,9 +21,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// checkTimeout bounds the first contact with the server.
-const checkTimeout = 10 * time.Second
-
 // Client acquires locks kept in one MongoDB collection and renews the leases it holds. One per process is enough; all methods may
 // be called from any goroutine. It must be closed.
 type Client struct {
@@ -30,11 +28,12 @@ type Client struct {
 	log      logr.Logger
 	store    store
 	now      func() time.Duration // time that counts suspensions; see bootTime
-	check    func(context.Context) error
-	owned    *mongo.Client // disconnected by Close, if not nil
+	owned    *mongo.Client        // disconnected by Close, if not nil
 
-	checked   atomic.Bool
-	checkSlot chan struct{} // held while checking
+	check     func(context.Context) error // tests the server
+	checked   atomic.Bool                 // it has passed
+	checkMu   sync.Mutex
+	checkDone *checkResult // of the test in progress, or nil
 
 	closing context.Context // done as soon as Close is called
 	close   context.CancelFunc
@@ -45,9 +44,10 @@ type Client struct {
 	feed    *feed
 	tasks   sync.WaitGroup // operations in progress and background work
 
-	mu     sync.Mutex
-	closed bool
-	leases map[*Lease]struct{}
+	mu      sync.Mutex
+	closed  bool // no more operations
+	drained bool // no more tasks
+	leases  map[*Lease]struct{}
 }
 
 // New makes a client that keeps its locks in db, whose own client stays the caller's. It tests the server on a scratch document and
@@ -83,7 +83,10 @@ func Connect(ctx context.Context, uri string, opts ...Option) (*Client, error) {
 		o.applyClient(&settings)
 	}
 	clientOptions := options.Client().ApplyURI(uri)
-	if clientOptions.Validate() != nil {
+	var lookup *net.DNSError
+	if err := clientOptions.Validate(); errors.As(err, &lookup) {
+		return nil, fmt.Errorf("%w: the name of the mongodb+srv connection string cannot be looked up; check it, and the DNS server", ErrUnreachable)
+	} else if err != nil {
 		// The driver's text may quote the string, and with it a password.
 		return nil, invalid("the connection string cannot be used; it must look like mongodb://user:password@host:27017/?authSource=admin, " +
 			"with special characters percent-encoded")
@@ -107,9 +110,8 @@ func Connect(ctx context.Context, uri string, opts ...Option) (*Client, error) {
 func newClient(ctx context.Context, settings clientSettings, s store, now func() time.Duration) *Client {
 	c := &Client{
 		settings: settings, log: settings.log, store: s, now: now,
-		check:     func(context.Context) error { return nil },
-		checkSlot: make(chan struct{}, 1),
-		leases:    map[*Lease]struct{}{},
+		check:  func(context.Context) error { return nil },
+		leases: map[*Lease]struct{}{},
 	}
 	c.ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.closing, c.close = context.WithCancel(c.ctx)
@@ -136,7 +138,28 @@ func (c *Client) Close(ctx context.Context) error {
 	c.mu.Unlock()
 	c.close()
 
+	err := c.releaseAll(ctx, held)
+	err = errors.Join(err, c.drain(ctx))
+	if c.owned != nil {
+		disconnect, cancel := cleanupContext(ctx)
+		defer cancel()
+		if c.owned.Disconnect(disconnect) != nil {
+			err = errors.Join(err, errors.New("mongolock: the driver's client was not disconnected in time"))
+		}
+	}
+	return err
+}
+
+// releaseAll ends all leases and releases them until ctx ends, or, if it has ended already, for a few seconds. Once the server has
+// failed to answer for one, the others are left to expire.
+func (c *Client) releaseAll(ctx context.Context, held []*Lease) error {
+	if ctx.Err() != nil { // a deferred Close must release all the same
+		var cancel context.CancelFunc
+		ctx, cancel = cleanupContext(ctx)
+		defer cancel()
+	}
 	var releasing sync.WaitGroup
+	var failed atomic.Bool
 	errs := make([]error, len(held))
 	slots := make(chan struct{}, 16) // not one connection per lease
 	for i, l := range held {
@@ -147,35 +170,51 @@ func (c *Client) Close(ctx context.Context) error {
 		releasing.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if err := l.Unlock(ctx); !errors.Is(err, ErrNotHeld) {
+			if !l.end(fmt.Errorf("%w: lock %q: the client was closed", ErrNotHeld, l.ref.lock)) || failed.Load() {
+				return
+			}
+			bounded, cancel := context.WithTimeout(ctx, cleanupTimeout)
+			defer cancel()
+			if err := c.release(bounded, l); err != nil && !errors.Is(err, ErrNotHeld) {
+				failed.Store(true)
 				errs[i] = err
 			}
 		})
 	}
 	releasing.Wait()
-	err := errors.Join(errs...)
+	return errors.Join(errs...)
+}
 
+// drain waits for all tasks, and when ctx ends makes them end.
+func (c *Client) drain(ctx context.Context) error {
+	c.mu.Lock()
+	c.drained = true
+	c.mu.Unlock()
 	finished := make(chan struct{})
 	go func() { // ends when the tasks do: c.stop makes them
 		c.tasks.Wait()
 		close(finished)
 	}()
+	defer c.stop()
 	select {
 	case <-finished:
-		c.stop()
+		return nil
 	case <-ctx.Done():
 		c.stop()
 		<-finished
-		err = errors.Join(err, ctx.Err())
+		return ctx.Err()
 	}
-	if c.owned != nil {
-		disconnect, cancel := cleanupContext(ctx)
-		defer cancel()
-		if c.owned.Disconnect(disconnect) != nil {
-			err = errors.Join(err, fmt.Errorf("mongolock: the driver's client was not disconnected in time"))
-		}
+}
+
+// enter counts a task that Close waits for; it is false once Close takes no more.
+func (c *Client) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.drained {
+		return false
 	}
-	return err
+	c.tasks.Add(1)
+	return true
 }
 
 // begin starts an operation: its context also ends when the client is closed, with ErrClosed as the cause.
@@ -195,29 +234,6 @@ func (c *Client) begin(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
-// ready makes sure that the server was tested: once for the client's life, by whoever comes first.
-func (c *Client) ready(ctx context.Context) error {
-	if c.checked.Load() {
-		return nil
-	}
-	select {
-	case c.checkSlot <- struct{}{}:
-		defer func() { <-c.checkSlot }()
-	case <-ctx.Done():
-		return ended(ctx)
-	}
-	if c.checked.Load() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	if err := c.check(ctx); err != nil {
-		return err
-	}
-	c.checked.Store(true)
-	return nil
-}
-
 // remember adds a lease to those that Close releases and, if it wants, to those that are renewed. It is false once Close has begun.
 func (c *Client) remember(l *Lease) bool {
 	c.mu.Lock()
@@ -228,9 +244,17 @@ func (c *Client) remember(l *Lease) bool {
 	c.leases[l] = struct{}{}
 	c.mu.Unlock()
 	if l.autoRenew {
-		c.renewer.schedule(l, c.now()+l.lease/3)
+		c.renewer.schedule(l, l.nextRenewal(l.sent))
 	}
 	c.renewer.nudge()
+	select {
+	case <-l.done: // it ended before it was added: end has called forget already
+		c.renewer.remove(l)
+		c.mu.Lock()
+		delete(c.leases, l)
+		c.mu.Unlock()
+	default:
+	}
 	return true
 }
 
@@ -260,6 +284,6 @@ func (c *Client) expireDue() {
 	}
 	c.mu.Unlock()
 	for _, l := range held {
-		l.expireIfDue()
+		l.onTimer() // also sets the timer anew, which stood still
 	}
 }

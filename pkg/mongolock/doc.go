@@ -22,10 +22,11 @@ SPDX-License-Identifier: Apache-2.0
 // # What is guaranteed
 //
 //   - At most one live grant per lock, as judged by the clock of the server. No client's wall clock decides anything.
-//   - Each grant has a fencing token larger than those of all earlier grants of the lock, also after the lock expired or its document
-//     was purged or deleted.
+//   - Each grant has a fencing token larger than those of all earlier grants of the lock, also after the lock expired. After its
+//     document was purged or deleted too, as long as the server's clock has not gone back to before the last grant.
 //   - The holder learns of a loss: [Lease.Done] is closed at the latest when the lease's deadline passes, counted from before the
-//     request was sent, even if the network is dead and a renewal hangs. A lost lease stays lost.
+//     request was sent, even if the network is dead and a renewal hangs. A lost lease stays lost. Of a suspension of the machine
+//     Done tells within a second after its end, [Lease.Err] at once.
 //   - A lock is free again at the latest one lease after its holder died.
 //   - A request whose reply was lost is recognised when it is repeated; nobody can renew or release another's grant.
 //
@@ -41,7 +42,7 @@ SPDX-License-Identifier: Apache-2.0
 //
 // One assumption about clocks remains. With lease L, margin m (see [WithMargin]), clock difference e between the servers that stamp
 // and judge a lease (the old and the new primary, or two mongos routers), and clock rate drift r between holder and server, exclusion
-// by the clock alone needs m >= e + r*L. Fencing needs no clock.
+// by the clock alone needs m >= e + r*L. Fencing needs no such thing while the document exists.
 //
 // # How it works
 //

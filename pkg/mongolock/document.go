@@ -70,8 +70,12 @@ type event struct {
 	At    time.Time `bson:"at"`
 }
 
-// stub is the document of a lock that was never granted. It carries no time: only the server stamps.
-func stub(lock string) bson.D {
+// stubLife is how long the stub of a lock is kept that nobody came to acquire.
+const stubLife = 24 * time.Hour
+
+// stub is the document of a lock that was never granted. Its one time is a client's, as an insert has no other; it only says when to
+// purge it if nobody ever acquires the lock, and purging a free lock does no harm at any time.
+func stub(lock string, now time.Time) bson.D {
 	return bson.D{
 		{Key: "_id", Value: lock},
 		{Key: "v", Value: int32(schemaVersion)},
@@ -80,6 +84,7 @@ func stub(lock string) bson.D {
 		{Key: "grants", Value: int64(0)},
 		{Key: "seq", Value: int64(0)},
 		{Key: "events", Value: bson.A{}},
+		{Key: "expiresAt", Value: now.Add(stubLife)},
 	}
 }
 

@@ -27,7 +27,8 @@ var (
 	ErrNotHeld = errors.New("mongolock: lease is not held")
 
 	// ErrOutcomeUnknown means that a request may or may not have been carried out and the server could not be asked in time.
-	// What may have been acquired is released in the background, and ends by itself with its lease.
+	// What may have been acquired is released in the background if the server answers within a few seconds, and otherwise ends by
+	// itself with its lease.
 	ErrOutcomeUnknown = errors.New("mongolock: outcome is unknown")
 
 	// ErrClosed means that the [Client] or [Watcher] was closed.
@@ -40,10 +41,10 @@ var (
 	// move it away, or use another id or collection.
 	ErrForeignDocument = errors.New("mongolock: foreign document")
 
-	// ErrUnsupportedServer means that the server cannot run the engine; the text names what is missing.
+	// ErrUnsupportedServer means that the server cannot run the engine; the text names what it does not do.
 	ErrUnsupportedServer = errors.New("mongolock: unsupported server")
 
-	// ErrUnreachable means that no server answered in time. Nothing was changed.
+	// ErrUnreachable means that no server answered in time. Unless the error matches [ErrOutcomeUnknown] too, nothing was changed.
 	ErrUnreachable = errors.New("mongolock: server is unreachable")
 
 	// ErrUnauthorized means that the server refused the credentials, or that they lack a privilege.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -20,6 +21,24 @@ import (
 	"github.com/mongolock/operator/hack/servers/servertest"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
+
+// The README's example.
+func ExampleConnect() {
+	writeReport := func(ctx context.Context, _ int64) error { return ctx.Err() }
+	run := func(ctx context.Context) error {
+		client, err := mongolock.Connect(ctx, os.Getenv("MONGODB_URI"))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = client.Close(ctx) }()
+		return client.Do(ctx, "reports/nightly", func(ctx context.Context, lease *mongolock.Lease) error {
+			return writeReport(ctx, lease.Token()) // ctx ends when the lease is lost
+		})
+	}
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
 
 // connect is what a program does once; its URI comes from its configuration. Each example has a database of its own.
 func connect(ctx context.Context) (client *mongolock.Client, done func()) {
@@ -83,7 +102,7 @@ func ExampleClient_Do() {
 	client, done := connect(ctx)
 	defer done()
 
-	err := client.Do(ctx, "migrations", func(ctx context.Context, lease *mongolock.Lease) error {
+	err := client.Do(ctx, "migrations", func(_ context.Context, lease *mongolock.Lease) error {
 		fmt.Println("migrating", lease.ID())
 		return nil
 	})

@@ -42,9 +42,9 @@ func (f *feed) add(w *Watcher) bool {
 	f.watchers[w] = struct{}{}
 	if f.reader == nil {
 		ctx, stop := context.WithCancel(c.closing)
-		f.reader = &reader{feed: f, client: c, stop: stop, nudge: make(chan struct{}, 1), known: map[string]int64{}}
-		f.err = nil
-		c.tasks.Go(func() { f.reader.run(ctx) })
+		r := &reader{feed: f, client: c, stop: stop, nudge: make(chan struct{}, 1), known: map[string]mark{}}
+		f.reader, f.err = r, nil
+		c.tasks.Go(func() { r.run(ctx) })
 	} else {
 		f.reader.hurry()
 	}
@@ -90,7 +90,6 @@ func (f *feed) deliver(r *reader, l look) {
 	if f.reader != r {
 		return // stopped meanwhile
 	}
-	f.err = nil
 	for w := range f.watchers {
 		switch {
 		case w.synced.Load():
@@ -106,16 +105,19 @@ func (f *feed) deliver(r *reader, l look) {
 	}
 }
 
-func (f *feed) fail(r *reader, err error) {
+// report keeps how the last step went.
+func (f *feed) report(r *reader, err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.reader != r {
+		f.mu.Unlock()
 		return
 	}
-	if f.err == nil {
+	first := f.err == nil && err != nil
+	f.err = err
+	f.mu.Unlock()
+	if first {
 		f.client.log.Info("Feed interrupted", "reason", err.Error())
 	}
-	f.err = err
 }
 
 func (f *feed) lastError() error {

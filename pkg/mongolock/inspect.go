@@ -56,14 +56,9 @@ func (c *Client) List(ctx context.Context, opts ...ListOption) iter.Seq2[State, 
 		o(&q)
 	}
 	return func(yield func(State, error) bool) {
-		ctx, finish, err := c.begin(ctx)
-		if err != nil {
-			yield(State{}, err)
-			return
-		}
-		defer finish()
+		q := q // each use begins at the first page
 		for {
-			docs, err := c.read(ctx, q)
+			docs, err := c.readPage(ctx, q)
 			if err != nil {
 				yield(State{}, err)
 				return
@@ -88,6 +83,16 @@ func (c *Client) List(ctx context.Context, opts ...ListOption) iter.Seq2[State, 
 			q.after = docs[len(docs)-1].ID
 		}
 	}
+}
+
+// readPage is an operation of its own, so that Close does not wait for what the caller does between two pages.
+func (c *Client) readPage(ctx context.Context, q query) ([]document, error) {
+	ctx, finish, err := c.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer finish()
+	return c.read(ctx, q)
 }
 
 // read is a bounded find; a failed one is repeated once, because reading twice does no harm.

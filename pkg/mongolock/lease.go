@@ -26,6 +26,8 @@ type Lease struct {
 	lease      time.Duration
 	margin     time.Duration
 	autoRenew  bool
+	uncertain  bool          // see attempt
+	sent       time.Duration // before the first send of the acquisition
 	done       chan struct{}
 
 	// Invariants: err is set once, when the lease ends, and done is closed with it; deadline only grows, and only while err is nil
@@ -42,18 +44,19 @@ type Lease struct {
 	index int
 }
 
-// newLease starts the local life of a grant. sent is the time before the first send: the server stamped the grant later than that,
-// so the lease ends there after it ends here.
-func (c *Client) newLease(ref grantRef, h holder, s lockSettings, sent time.Duration) (*Lease, error) {
+// newLease starts the local life of a grant. It counts from before the first send: the server stamped the grant later than that, so
+// the lease ends there after it ends here.
+func (c *Client) newLease(h holder, try attempt) (*Lease, error) {
 	l := &Lease{
-		client: c, ref: ref, owner: h.Owner, token: h.Token, acquiredAt: h.AcquiredAt,
-		lease: s.lease, margin: s.effectiveMargin(), autoRenew: s.autoRenew,
+		client: c, ref: try.ref, owner: h.Owner, token: h.Token, acquiredAt: h.AcquiredAt,
+		lease: try.settings.lease, margin: try.settings.effectiveMargin(), autoRenew: try.settings.autoRenew,
+		uncertain: try.uncertain, sent: try.sent,
 		done: make(chan struct{}), cancels: map[int]context.CancelCauseFunc{}, index: -1,
 	}
-	l.deadline = sent + l.lease - l.margin
+	l.deadline = l.sent + l.lease - l.margin
 	left := l.deadline - c.now()
 	if left <= 0 {
-		return nil, fmt.Errorf("%w: lock %q: the grant arrived after its deadline", ErrOutcomeUnknown, ref.lock)
+		return nil, fmt.Errorf("%w: lock %q: the grant arrived after its deadline", ErrOutcomeUnknown, l.ref.lock)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,15 +89,16 @@ func (l *Lease) Err() error {
 	return l.err
 }
 
-// Deadline is until when the lease is held if it is not renewed again. It moves with each renewal; it is comparable with
-// [time.Now] in this process only.
+// Deadline is until when the lease is held if it is not renewed again. It moves with each renewal, means nothing once the lease has
+// ended, and is comparable with [time.Now] in this process only.
 func (l *Lease) Deadline() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return time.Now().Add(l.deadline - l.client.now())
 }
 
-// Context returns a context that is cancelled when the lease ends, with [Lease.Err] as its cause, or when parent is done.
+// Context returns a context that is cancelled when the lease ends, with [Lease.Err] as its cause, or when parent is done. It is kept
+// until then.
 func (l *Lease) Context(parent context.Context) context.Context {
 	ctx, _ := l.scope(parent)
 	return ctx
@@ -154,25 +158,27 @@ func (l *Lease) Renew(ctx context.Context) error {
 }
 
 // Unlock gives the lock back. The lease ends locally whatever the server answers, and a renewal in flight cannot bring it back. nil
-// means that the server has released it; [ErrNotHeld] that it was lost or released before; [ErrOutcomeUnknown] that the server did
-// not answer, so that it may stand until its lease ends. A cancelled ctx does not stop the release, so that a deferred Unlock
+// means that the server has released it; [ErrNotHeld] that it was lost or released before; [ErrClosed] that the client was closed,
+// which released it; [ErrOutcomeUnknown] that the server did not answer, so that it may stand until its lease ends. A cancelled ctx does not stop the release, so that a deferred Unlock
 // works; its deadline does, and so do five seconds.
 func (l *Lease) Unlock(ctx context.Context) error {
-	released := l.end(fmt.Errorf("%w: lock %q: released", ErrNotHeld, l.ref.lock))
+	held := l.end(fmt.Errorf("%w: lock %q: released", ErrNotHeld, l.ref.lock))
+	if !l.client.enter() {
+		return ErrClosed
+	}
+	defer l.client.tasks.Done()
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
-	if !released {
-		l.mu.Lock()
-		err := l.err
-		l.mu.Unlock()
-		if errors.Is(err, ErrNotHeld) {
-			return err
-		}
-		// Lost, but the record may stand for the margin's length: free it for those who wait. Only our own id can be hit.
-		_, _ = l.client.releaseAttempt(ctx, l.ref, l.lease)
-		return fmt.Errorf("%w: %w", ErrNotHeld, err)
+	if held {
+		return l.client.release(ctx, l)
 	}
-	return l.client.release(ctx, l)
+	err := l.Err()
+	if errors.Is(err, ErrNotHeld) {
+		return err
+	}
+	// Lost, but the record may stand for the margin's length: free it for those who wait. Only our own id can be hit.
+	_, _ = l.client.releaseAttempt(ctx, l.ref, l.lease)
+	return fmt.Errorf("%w: %w", ErrNotHeld, err)
 }
 
 // settle applies what a renewal, sent at that time, told of this lease.
@@ -238,6 +244,11 @@ func (l *Lease) end(reason error) bool {
 	return true
 }
 
+// nextRenewal is when to renew after a request sent at that time: early enough for several tries before the deadline.
+func (l *Lease) nextRenewal(sent time.Duration) time.Duration {
+	return sent + min(l.lease/3, (l.lease-l.margin)/2)
+}
+
 // remaining is how long the lease is still held without a renewal.
 func (l *Lease) remaining() time.Duration {
 	l.mu.Lock()
@@ -246,4 +257,4 @@ func (l *Lease) remaining() time.Duration {
 }
 
 // retryDelay is the pause after a renewal without an answer: short against what is left of the lease.
-func (l *Lease) retryDelay() time.Duration { return l.lease / 20 }
+func (l *Lease) retryDelay() time.Duration { return min(l.lease/20, maxAttempt) }

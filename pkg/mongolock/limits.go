@@ -84,9 +84,9 @@ func (s lockSettings) validate(minLease time.Duration) error {
 	case s.lease%time.Millisecond != 0:
 		return invalid("lease is %s; it must be whole milliseconds", s.lease)
 	case s.margin < 0 || s.margin >= s.lease/2:
-		return invalid("margin is %s; it must be more than 0 and less than half of the lease of %s", s.margin, s.lease)
-	case s.retryPeriod < minRetryPeriod:
-		return invalid("retry period is %s; it must be at least %s", s.retryPeriod, minRetryPeriod)
+		return invalid("margin is %s; it must be 0, for the default, or positive and less than half of the lease of %s", s.margin, s.lease)
+	case s.retryPeriod < minRetryPeriod || s.retryPeriod > MaxLease:
+		return invalid("retry period is %s; it must be %s to %s", s.retryPeriod, minRetryPeriod, MaxLease)
 	case s.owner == "" || len(s.owner) > MaxOwnerBytes:
 		return invalid("owner has %d bytes; it must have 1 to %d", len(s.owner), MaxOwnerBytes)
 	case !utf8.ValidString(s.owner):

@@ -17,8 +17,8 @@ import (
 // TryLock acquires the lock if it is free and returns at once if it is not, with a [*HeldError], which matches [ErrHeld]. An empty id
 // means a new random one: see [Lease.ID]. Other errors: [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized],
 // [ErrUnreachable] when the server could not be asked, [ErrOutcomeUnknown] when it did not answer. While it does not answer,
-// TryLock asks again for half of the lease, at most ten seconds. After any error but a lost process nothing stays acquired: what may have been is
-// released in the background.
+// TryLock asks again for half of the lease, at most ten seconds. What may have been acquired in spite of an error is released
+// in the background.
 func (c *Client) TryLock(ctx context.Context, id string, opts ...LockOption) (*Lease, error) {
 	id, settings, err := c.lockSettings(id, opts)
 	if err != nil {
@@ -75,12 +75,7 @@ func (c *Client) Do(ctx context.Context, id string, fn func(context.Context, *Le
 		return err
 	}
 	defer func() {
-		lost := lease.Err()
-		unlockErr := lease.Unlock(ctx)
-		if lost != nil {
-			unlockErr = lost
-		}
-		err = errors.Join(err, unlockErr)
+		err = errors.Join(err, lease.Unlock(ctx)) // of a lost lease it tells the loss
 	}()
 	work, stop := lease.scope(ctx)
 	defer stop()
@@ -94,38 +89,41 @@ func (c *Client) tryLock(ctx context.Context, id string, s lockSettings) (*Lease
 		return nil, err
 	}
 	a := acquisition{lock: id, holderID: newHolderID(), owner: s.owner, leaseMS: s.lease.Milliseconds(), meta: metaPairs(s.metadata)}
-	ref := grantRef{lock: id, holderID: a.holderID}
-	sent := c.now()
-	giveUp := sent + min(s.lease/2, maxAcquire)
-	uncertain := false
+	try := attempt{settings: s, ref: grantRef{lock: id, holderID: a.holderID}, sent: c.now()}
+	giveUp := try.sent + min(s.lease/2, maxAcquire)
 	for {
 		doc, err := c.acquireAttempt(ctx, a, min(attemptTimeout(s.lease), giveUp-c.now()))
 		if err == nil {
-			h, ok := doc.grant(a.holderID)
-			if !ok || !doc.live(h) {
-				return nil, doc.heldBy()
-			}
-			return c.hold(ctx, ref, h, s, sent)
+			return c.take(ctx, doc, try)
 		}
-		uncertain = uncertain || mayHaveApplied(err)
-		ctxErr := ctx.Err()
-		if ctxErr == nil && isTransient(err) && c.now() < giveUp {
-			ctxErr = pause(ctx, jitter(s.lease/100))
-			if ctxErr == nil && c.now() < giveUp {
+		try.uncertain = try.uncertain || mayHaveApplied(err)
+		if ctx.Err() == nil && isTransient(err) && c.now() < giveUp {
+			_ = pause(ctx, min(retryPause(s.lease), giveUp-c.now()))
+			if ctx.Err() == nil && c.now() < giveUp {
 				continue
 			}
 		}
-		if uncertain {
-			c.abandon(ctx, ref, s.lease)
+		if try.uncertain {
+			c.abandon(ctx, try.ref, s.lease)
 		}
-		if ctxErr != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil, fmt.Errorf("mongolock: acquiring lock %q: %w", id, joinEnded(ctx, err))
-		}
-		if uncertain {
+		case try.uncertain:
 			return nil, fmt.Errorf("%w: lock %q: %w", ErrOutcomeUnknown, id, err)
 		}
 		return nil, err
 	}
+}
+
+// attempt is an acquisition on its way to becoming a lease.
+type attempt struct {
+	ref      grantRef
+	settings lockSettings
+	sent     time.Duration // the time before the first send
+	// uncertain: a send went unanswered. It may still reach the server, and find the lock free then, when nobody looks after the grant
+	// any more; so whoever ends the acquisition has to watch for that.
+	uncertain bool
 }
 
 func (c *Client) acquireAttempt(ctx context.Context, a acquisition, bound time.Duration) (*document, error) {
@@ -134,56 +132,60 @@ func (c *Client) acquireAttempt(ctx context.Context, a acquisition, bound time.D
 	return c.store.acquire(ctx, a)
 }
 
-// hold turns a grant into a lease that this client looks after.
-func (c *Client) hold(ctx context.Context, ref grantRef, h holder, s lockSettings, sent time.Duration) (*Lease, error) {
-	lease, err := c.newLease(ref, h, s, sent)
-	if err != nil {
-		c.abandon(ctx, ref, s.lease)
-		return nil, err
+// take turns the server's answer into a lease that this client looks after, or into a HeldError.
+func (c *Client) take(ctx context.Context, doc *document, try attempt) (*Lease, error) {
+	h, ok := doc.grant(try.ref.holderID)
+	if !ok || !doc.live(h) {
+		if try.uncertain {
+			c.abandon(ctx, try.ref, try.settings.lease)
+		}
+		return nil, doc.heldBy()
 	}
-	if !c.remember(lease) {
-		lease.end(fmt.Errorf("%w: lock %q: the client was closed", ErrNotHeld, ref.lock))
-		c.abandon(ctx, ref, s.lease)
-		return nil, ErrClosed
+	lease, err := c.newLease(h, try)
+	if err == nil && !c.remember(lease) {
+		lease.end(fmt.Errorf("%w: lock %q: the client was closed", ErrNotHeld, try.ref.lock))
+		err = ErrClosed
+	}
+	if err != nil {
+		c.abandon(ctx, try.ref, try.settings.lease)
+		return nil, err
 	}
 	return lease, nil
 }
 
-// abandon releases in the background what may have been acquired. The request may still be on its way to the server, so one answer
-// "not there" is not believed at once. It gives up when the lease would have ended by itself.
+// abandon releases in the background what may have been acquired. A request may still be on its way to the server, so one answer is
+// not believed: it goes on until the server has stopped working on what was sent in time. The caller is a task of the client.
 func (c *Client) abandon(ctx context.Context, ref grantRef, lease time.Duration) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(lease, 2*cleanupTimeout))
+	quiet := c.now() + attemptTimeout(lease) + 100*time.Millisecond
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(lease, maxAcquire))
 	stop := context.AfterFunc(c.ctx, cancel) //nolint:contextcheck // the client's own life bounds it too
 	c.tasks.Go(func() {
 		defer stop()
 		defer cancel()
-		wait := attemptTimeout(lease) / 16
-		for answers := 0; answers < 3; {
-			gone, err := c.releaseAttempt(ctx, ref, lease)
-			switch {
-			case err == nil && gone:
-				return
-			case err == nil:
-				answers++
-			case !isTransient(err):
+		for wait := attemptTimeout(lease) / 8; ; wait *= 2 {
+			_, err := c.releaseAttempt(ctx, ref, lease)
+			if err != nil && !isTransient(err) {
 				c.log.Info("Abandoned acquisition is left to expire", "lock", ref.lock, "reason", err.Error())
 				return
 			}
-			if pause(ctx, wait) != nil {
+			left := quiet - c.now()
+			if err == nil && left <= 0 || pause(ctx, max(min(wait, left), time.Millisecond)) != nil {
 				return
 			}
-			wait *= 2
 		}
 	})
 }
 
-// release takes the grant out of the document, for as long as ctx lets it try.
+// release takes the grant out of the document, for as long as ctx lets it try. The caller is a task of the client.
 func (c *Client) release(ctx context.Context, l *Lease) error {
+	if l.uncertain {
+		defer c.abandon(ctx, l.ref, l.lease)
+	}
 	repeated := false
 	for {
-		gone, err := c.releaseAttempt(ctx, l.ref, l.lease)
+		released, err := c.releaseAttempt(ctx, l.ref, l.lease)
 		switch {
-		case err == nil && gone:
+		case err == nil && released:
 			return nil
 		case err == nil && repeated:
 			return c.releasedBefore(ctx, l)
@@ -193,7 +195,7 @@ func (c *Client) release(ctx context.Context, l *Lease) error {
 			return err
 		}
 		repeated = repeated || mayHaveApplied(err)
-		if pause(ctx, jitter(l.lease/100)) != nil {
+		if pause(ctx, retryPause(l.lease)) != nil {
 			return fmt.Errorf("%w: release of lock %q, which ends with its lease: %w", ErrOutcomeUnknown, l.ref.lock, err)
 		}
 	}

@@ -94,7 +94,12 @@ func (s *testServer) stored(t *testing.T, lock string) document {
 
 func mustLock(t *testing.T, c *Client, id string, opts ...LockOption) *Lease {
 	t.Helper()
-	lease, err := c.TryLock(t.Context(), id, opts...)
+	return mustLockIn(t.Context(), t, c, id, opts...)
+}
+
+func mustLockIn(ctx context.Context, t *testing.T, c *Client, id string, opts ...LockOption) *Lease {
+	t.Helper()
+	lease, err := c.TryLock(ctx, id, opts...)
 	if err != nil {
 		t.Fatalf("TryLock(%q): %v", id, err)
 	}

@@ -9,6 +9,7 @@ package mongolock
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
@@ -137,9 +138,9 @@ func WithLease(d time.Duration) LockOption {
 	return lockOption(func(s *lockSettings) { s.lease = d })
 }
 
-// WithMargin sets how long before the end of its lease a holder stops believing in it; default a tenth of the lease, at most 1 s.
-// It must be positive and less than half of the lease. The margin pays for differences between the servers' clocks and for clock
-// drift: see the package documentation.
+// WithMargin sets how long before the end of its lease a holder stops believing in it; 0, the default, means a tenth of the lease, at
+// most 1 s. It must be less than half of the lease. The margin pays for differences between the servers' clocks and for clock drift:
+// see the package documentation. Of a lease of hours, drift alone may want more than the default.
 func WithMargin(d time.Duration) LockOption {
 	return lockOption(func(s *lockSettings) { s.margin = d })
 }
@@ -150,7 +151,7 @@ func WithAutoRenew(on bool) LockOption {
 	return lockOption(func(s *lockSettings) { s.autoRenew = on })
 }
 
-// WithRetryPeriod sets the longest time between two tries of [Client.Lock]; default [DefaultRetryPeriod], at least 10 ms. A try
+// WithRetryPeriod sets the longest time between two tries of [Client.Lock]; default [DefaultRetryPeriod], 10 ms to 24 h. A try
 // also follows the end of the holder's lease.
 func WithRetryPeriod(d time.Duration) LockOption {
 	return lockOption(func(s *lockSettings) { s.retryPeriod = d })
@@ -164,5 +165,6 @@ func WithOwner(name string) LockOption {
 
 // WithMetadata sets what else is shown of the holder; at most 16 keys and 4 KiB of keys and values, in UTF-8.
 func WithMetadata(metadata map[string]string) LockOption {
+	metadata = maps.Clone(metadata)
 	return lockOption(func(s *lockSettings) { s.metadata = metadata })
 }

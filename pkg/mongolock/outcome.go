@@ -43,23 +43,60 @@ func (e *storeError) Unwrap() []error {
 	return []error{e.kind, e.cause}
 }
 
-// Server error codes: "the command may have run" and "the credentials do not do".
+// Server error codes. A code that is in no list counts as possibly applied and not worth repeating.
 var (
-	interruptedCodes = []int{
+	unauthorizedCodes = []int{13, 18, 8000}
+
+	// passingCodes say that the server, or the way to it, was interrupted: another try may succeed. An earlier send of the driver's may
+	// have been applied.
+	passingCodes = []int{
 		1,     // InternalError; also FerretDB's for what it cannot name
+		6,     // HostUnreachable
+		7,     // HostNotFound
 		24,    // LockTimeout
 		50,    // MaxTimeMSExpired
 		64,    // WriteConcernTimeout
+		89,    // NetworkTimeout
 		91,    // ShutdownInProgress
+		112,   // WriteConflict
+		133,   // FailedToSatisfyReadPreference
+		134,   // ReadConcernMajorityNotAvailableYet
 		189,   // PrimarySteppedDown
+		202,   // NetworkInterfaceExceededTimeLimit
+		217,   // IncompleteTransactionHistory: the first send of a retried write was applied
 		262,   // ExceededTimeLimit
+		462,   // overload
+		9001,  // SocketException
 		10107, // NotWritablePrimary
 		11600, // InterruptedAtShutdown
+		11601, // Interrupted
 		11602, // InterruptedDueToReplStateChange
 		13435, // NotPrimaryNoSecondaryOk
 		13436, // NotPrimaryOrSecondary
 	}
-	unauthorizedCodes = []int{13, 18, 8000}
+
+	// refusedCodes say that the server did not even begin.
+	refusedCodes = []int{
+		2,     // BadValue
+		9,     // FailedToParse
+		14,    // TypeMismatch
+		26,    // NamespaceNotFound
+		27,    // IndexNotFound
+		40,    // ConflictingUpdateOperators
+		59,    // CommandNotFound
+		72,    // InvalidOptions
+		73,    // InvalidNamespace
+		85,    // IndexOptionsConflict
+		86,    // IndexKeySpecsConflict
+		115,   // CommandNotSupported
+		121,   // DocumentValidationFailure
+		166,   // CommandNotSupportedOnView
+		168,   // InvalidPipelineOperator
+		238,   // NotImplemented
+		11000, // DuplicateKey
+		17124, // $size of something that is no array
+		40324, // unrecognised pipeline stage
+	}
 )
 
 // classify sorts a driver error. Whatever is not known to have been refused counts as possibly applied: guessing otherwise is how
@@ -83,13 +120,18 @@ func classify(operation string, err error) error {
 	case mongo.IsNetworkError(err), mongo.IsTimeout(err), errors.Is(err, context.Canceled), server == nil:
 		e.kind, e.retry, e.applied = ErrUnreachable, true, true
 		e.detail = "the server did not answer in time; check that MongoDB runs and can be reached"
-	case hasWriteConcernError(err), hasCode(server, interruptedCodes):
+	case hasWriteConcernError(err), hasCode(server, passingCodes), hasRetryLabel(server):
 		e.kind, e.retry, e.applied = ErrUnreachable, true, !server.HasErrorLabel("NoWritesPerformed")
 		e.detail = fmt.Sprintf("the server was interrupted (codes %v)", server.ErrorCodes())
 	default:
+		e.applied = !hasCode(server, refusedCodes) && !server.HasErrorLabel("NoWritesPerformed")
 		e.detail = fmt.Sprintf("the server refused the command (codes %v)", server.ErrorCodes())
 	}
 	return e
+}
+
+func hasRetryLabel(err mongo.ServerError) bool {
+	return err.HasErrorLabel("RetryableWriteError") || err.HasErrorLabel("RetryableError") || err.HasErrorLabel("SystemOverloadedError")
 }
 
 func hasCode(err mongo.ServerError, codes []int) bool {

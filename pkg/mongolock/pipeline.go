@@ -147,11 +147,11 @@ func sweepPipeline() bson.A {
 	return ifFree(swept)
 }
 
-// sweepFilter preselects by index. DocumentDB has no $$NOW in filters, so the time comes from an earlier read of the same server; the
+// sweepFilter preselects by index. DocumentDB has no $$NOW in filters, so the times come from earlier reads of the same server; the
 // pipeline judges.
-func sweepFilter(before time.Time) bson.D {
+func sweepFilter(after, before time.Time) bson.D {
 	return bson.D{
-		{Key: "expiresAt", Value: op("$lte", before)},
+		{Key: "expiresAt", Value: bson.D{{Key: "$gt", Value: after}, {Key: "$lte", Value: before}}},
 		{Key: "v", Value: schemaVersion},
 		{Key: "holders.0", Value: op("$exists", true)},
 	}

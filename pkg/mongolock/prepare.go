@@ -23,27 +23,33 @@ const (
 	changedIndex = "mongolock_changed"
 )
 
-// prepare makes sure that the collection exists with its indexes and that the server can run the engine.
+// prepare makes sure that the server can run the engine and that the collection has its indexes.
 func (s *mongoStore) prepare(ctx context.Context, grace time.Duration) error {
-	if err := s.ensureIndexes(ctx, grace); err != nil {
+	ctx = outside(ctx)
+	if err := s.selfTest(ctx); err != nil {
 		return err
 	}
-	return s.selfTest(ctx)
+	return s.ensureIndexes(ctx, grace)
 }
 
 // ensureIndexes creates the indexes; where the TTL index stands with another period, that is changed.
 func (s *mongoStore) ensureIndexes(ctx context.Context, grace time.Duration) error {
 	seconds := int32(grace / time.Second)
 	ttl := mongo.IndexModel{
-		Keys:    bson.D{{Key: "expiresAt", Value: 1}},
-		Options: options.Index().SetName(ttlIndex).SetExpireAfterSeconds(seconds),
+		Keys: bson.D{{Key: "expiresAt", Value: 1}},
+		// Partial: in a collection that is not ours alone, other documents may have such a field too.
+		Options: options.Index().SetName(ttlIndex).SetExpireAfterSeconds(seconds).
+			SetPartialFilterExpression(bson.D{{Key: "v", Value: schemaVersion}}),
 	}
 	changed := mongo.IndexModel{
 		Keys:    bson.D{{Key: "changedAt", Value: 1}},
 		Options: options.Index().SetName(changedIndex),
 	}
+	operation := fmt.Sprintf("create the indexes %s and %s", ttlIndex, changedIndex)
 	_, err := s.coll.Indexes().CreateMany(ctx, []mongo.IndexModel{ttl, changed})
 	if isIndexConflict(err) {
+		operation = fmt.Sprintf("give the index %s expireAfterSeconds %d, which needs the privilege collMod (role dbAdmin); "+
+			"or use the same WithGrace everywhere, and no index of your own on expiresAt or changedAt", ttlIndex, seconds)
 		err = s.coll.Database().RunCommand(ctx, bson.D{
 			{Key: "collMod", Value: s.coll.Name()},
 			{Key: "index", Value: bson.D{{Key: "name", Value: ttlIndex}, {Key: "expireAfterSeconds", Value: seconds}}},
@@ -52,10 +58,7 @@ func (s *mongoStore) ensureIndexes(ctx context.Context, grace time.Duration) err
 			_, err = s.coll.Indexes().CreateMany(ctx, []mongo.IndexModel{changed})
 		}
 	}
-	if err != nil {
-		return classify(fmt.Sprintf("create the indexes %s (expireAfterSeconds %d) and %s", ttlIndex, seconds, changedIndex), err)
-	}
-	return nil
+	return classify(operation, err)
 }
 
 // isIndexConflict: an index of this name or these keys exists with other options.
@@ -83,7 +86,8 @@ func (s *mongoStore) selfTest(ctx context.Context) (err error) {
 		}
 	}()
 
-	if err := s.testAcquire(ctx, first, second); err != nil {
+	granted, err := s.testAcquire(ctx, first, second)
+	if err != nil {
 		return err
 	}
 	fates, err := s.renew(ctx, []grantRef{ref})
@@ -100,28 +104,51 @@ func (s *mongoStore) selfTest(ctx context.Context) (err error) {
 	if !released {
 		return unsupported("matching elements of an array", nil)
 	}
-	return nil
+	return s.testExpiry(ctx, second, granted.Fence)
 }
 
 // testAcquire has the first acquisition granted and the second refused.
-func (s *mongoStore) testAcquire(ctx context.Context, first, second acquisition) error {
+func (s *mongoStore) testAcquire(ctx context.Context, first, second acquisition) (*document, error) {
 	granted, err := s.acquire(ctx, first)
 	if err != nil {
-		return unsupported("update with an aggregation pipeline and $$NOW", err)
+		return nil, unsupported("update with an aggregation pipeline and $$NOW", err)
 	}
 	h, ok := granted.grant(first.holderID)
 	switch {
 	case !ok || !granted.live(h) || h.ExpiresAt.Sub(h.AcquiredAt) != time.Minute || h.Token < h.AcquiredAt.UnixMilli():
-		return unsupported("arithmetic with $$NOW", nil)
+		return nil, unsupported("arithmetic with $$NOW", nil)
 	case h.Owner != first.owner || len(h.Meta) != 1 || h.Meta[0] != first.meta[0]:
-		return unsupported("$literal", nil)
+		return nil, unsupported("$literal", nil)
 	}
 	refused, err := s.acquire(ctx, second)
 	if err != nil {
-		return unsupported("a refused acquire", err)
+		return nil, unsupported("a refused acquire", err)
 	}
 	if still, ok := refused.grant(first.holderID); !ok || still.Token != h.Token || refused.Seq != granted.Seq {
-		return unsupported("$cond: a held lock was granted again", nil)
+		return nil, unsupported("$cond: a held lock was granted again", nil)
+	}
+	return granted, nil
+}
+
+// testExpiry has a grant expire: its token must be the largest so far, and renewing it must not count as done.
+func (s *mongoStore) testExpiry(ctx context.Context, a acquisition, fence int64) error {
+	a.leaseMS = 1
+	granted, err := s.acquire(ctx, a)
+	if err != nil {
+		return unsupported("a grant after a release", err)
+	}
+	if _, ok := granted.grant(a.holderID); !ok || granted.Fence <= fence {
+		return unsupported("$filter, $max or $add: a released lock was not granted with a larger token", nil)
+	}
+	if err := pause(ctx, 5*time.Millisecond); err != nil {
+		return err
+	}
+	fates, err := s.renew(ctx, []grantRef{{lock: a.lock, holderID: a.holderID}})
+	if err != nil {
+		return unsupported("updateMany that changes nothing", err)
+	}
+	if fates[0] != fateGone {
+		return unsupported("exact counts from updateMany: an expired grant was renewed", nil)
 	}
 	return nil
 }
@@ -134,7 +161,7 @@ func unsupported(feature string, err error) error {
 	}
 	const remedy = "use MongoDB 4.4 or later, or a server with DocumentDB 0.108 or later; Amazon DocumentDB cannot run it"
 	if err != nil {
-		return fmt.Errorf("%w: it lacks %s; %s: %w", ErrUnsupportedServer, feature, remedy, err)
+		return fmt.Errorf("%w: it does not do %s; %s: %w", ErrUnsupportedServer, feature, remedy, err)
 	}
-	return fmt.Errorf("%w: it lacks %s; %s", ErrUnsupportedServer, feature, remedy)
+	return fmt.Errorf("%w: it does not do %s; %s", ErrUnsupportedServer, feature, remedy)
 }

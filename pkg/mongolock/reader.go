@@ -9,6 +9,7 @@ package mongolock
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,8 +18,8 @@ const (
 	// readPeriod is the time between two looks at what changed, sweepPeriod between two searches for leases that ended unnoticed.
 	readPeriod  = 500 * time.Millisecond
 	sweepPeriod = time.Second
-	// overlap is how far each look reaches back behind the last change seen: changes become visible later than they are stamped, and
-	// not in the order of their stamps.
+	// overlap is how far each look and each sweep reaches back behind the last one: changes become visible later than they are
+	// stamped, and not in the order of their stamps.
 	overlap = 2 * time.Second
 	// resyncPeriod is the time between two looks at everything, which find deleted documents and repair what the stamps hid.
 	resyncPeriod = 30 * time.Second
@@ -31,14 +32,21 @@ type reader struct {
 	stop   context.CancelFunc
 	nudge  chan struct{}
 
-	known  map[string]int64 // lock id to the number of the last event seen
-	latest time.Time        // the last change seen, by the server's clock
-	// serverNow is the server's time of the last read. Every read returns at least the last change again, and so the time.
+	known  map[string]mark // by lock id
+	latest time.Time       // the last change seen, by the server's clock
+	// serverNow is the server's time of the last read that found anything, readAt when that was by the client's clock.
 	serverNow time.Time
-	joined    int64 // the look at everything was made for the watchers up to this number
+	readAt    time.Duration
+	joined    int64 // the last look at everything was made for the watchers up to this number
 	resyncAt  time.Duration
-	sweepAt   time.Duration
+
+	sweepAt time.Duration
+	swept   time.Time // leases that ended before were swept; zero: not known, sweep from the beginning
+	trouble error     // why the last sweep failed
 }
+
+// mark is the last event seen of a lock. The token tells it from the event with the same number of a document made anew.
+type mark struct{ seq, token int64 }
 
 // look is what one read found.
 type look struct {
@@ -59,6 +67,7 @@ func (r *reader) hurry() {
 func (r *reader) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	pause := readPeriod
 	for {
 		select {
 		case <-ctx.Done():
@@ -66,88 +75,137 @@ func (r *reader) run(ctx context.Context) {
 		case <-timer.C:
 		case <-r.nudge:
 		}
-		if err := r.step(ctx); err != nil && ctx.Err() == nil {
-			r.feed.fail(r, err)
+		err := r.step(ctx)
+		if ctx.Err() != nil {
+			return
 		}
-		timer.Reset(readPeriod)
+		r.feed.report(r, err)
+		pause = min(2*pause, 4*readPeriod)
+		if err == nil {
+			pause = readPeriod
+		}
+		timer.Reset(pause)
 	}
 }
 
-// step reads, and sweeps if it is time to.
+// step reads, tells what it saw, and sweeps if it is time to.
 func (r *reader) step(ctx context.Context) error {
 	if err := r.client.ready(ctx); err != nil {
 		return err
 	}
 	now := r.client.now()
 	ids, joined := r.feed.scope()
-	q := query{ids: ids}
-	complete := joined != r.joined || now >= r.resyncAt
-	if !complete {
-		q.changedAfter = r.latest.Add(-overlap)
-	}
-	docs, err := r.client.readAttempt(ctx, q)
+	l := look{joined: joined, complete: joined != r.joined || now >= r.resyncAt || r.serverNow.IsZero()}
+	docs, err := r.read(ctx, ids, l.complete)
 	if err != nil {
 		return err
 	}
-	if complete {
+	if l.complete {
 		r.joined, r.resyncAt = joined, now+resyncPeriod
 	}
-	r.feed.deliver(r, r.compare(docs, complete, joined))
-	if now < r.sweepAt || r.serverNow.IsZero() {
-		return nil
+	r.compare(docs, &l)
+	r.feed.deliver(r, l)
+	if now >= r.sweepAt && !r.serverNow.IsZero() {
+		r.sweepAt = now + sweepPeriod
+		r.trouble = r.sweep(ctx, l.complete)
 	}
-	r.sweepAt = now + sweepPeriod
-	return r.sweep(ctx)
+	return r.trouble
 }
 
-// sweep turns leases that ended unnoticed into events.
-func (r *reader) sweep(ctx context.Context) error {
+// read reads everything page by page, or only what changed lately.
+func (r *reader) read(ctx context.Context, ids []string, complete bool) ([]document, error) {
+	q := query{ids: ids}
+	if !complete {
+		// After a failover to a clock behind, the last change seen lies ahead.
+		from := r.latest
+		if now := r.estimate(); now.Before(from) {
+			from = now
+		}
+		q.changedAfter = from.Add(-overlap)
+		return r.client.readAttempt(ctx, q)
+	}
+	q.limit = listPage
+	var all []document
+	for {
+		docs, err := r.client.readAttempt(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, docs...)
+		if len(docs) < listPage {
+			return all, nil
+		}
+		q.after = docs[len(docs)-1].ID
+	}
+}
+
+// estimate is about what the server's clock shows now. It serves to preselect; what a lease's end is, the server decides.
+func (r *reader) estimate() time.Time { return r.serverNow.Add(r.client.now() - r.readAt) }
+
+// sweep turns leases that ended unnoticed since the last sweep into events; with every complete look, also earlier ones.
+func (r *reader) sweep(ctx context.Context, complete bool) error {
 	ctx, cancel := context.WithTimeout(ctx, maxAttempt)
 	defer cancel()
-	n, err := r.client.store.sweep(ctx, r.serverNow)
+	var after time.Time
+	if !complete && !r.swept.IsZero() {
+		after = r.swept.Add(-overlap)
+	}
+	before := r.estimate()
+	n, err := r.client.store.sweep(ctx, after, before)
+	if err != nil {
+		r.swept = time.Time{}
+		return err
+	}
+	r.swept = before
 	if n > 0 {
 		r.hurry()
 	}
-	return err
+	return nil
 }
 
 // compare finds what is new since the last look.
-func (r *reader) compare(docs []document, complete bool, joined int64) look {
-	l := look{complete: complete, joined: joined}
-	gone := map[string]int64{}
-	if complete {
-		gone, r.known = r.known, make(map[string]int64, len(docs))
+func (r *reader) compare(docs []document, l *look) {
+	before := r.known
+	if l.complete {
+		r.known = make(map[string]mark, len(docs))
 	}
 	for i := range docs {
 		doc := &docs[i]
-		r.serverNow = doc.Now
+		r.serverNow, r.readAt = doc.Now, r.client.now()
 		if doc.foreign != nil || strings.HasPrefix(doc.ID, scratchPrefix) {
 			continue
 		}
-		last, before := r.known[doc.ID]
-		if complete {
-			last, before = gone[doc.ID]
-			delete(gone, doc.ID)
+		last, known := before[doc.ID]
+		seen := mark{seq: doc.Seq}
+		if n := len(doc.Events); n > 0 {
+			seen.token = doc.Events[n-1].Token
 		}
-		r.known[doc.ID] = doc.Seq
+		if l.complete {
+			delete(before, doc.ID)
+		}
+		r.known[doc.ID] = seen
 		if doc.ChangedAt.After(r.latest) {
 			r.latest = doc.ChangedAt
 		}
 		state := doc.state()
 		l.states = append(l.states, state)
-		if !before || doc.Seq != last {
+		if !known || seen != last {
 			l.changes = append(l.changes, newChange(state, last))
 		}
 	}
-	for id := range gone {
-		l.changes = append(l.changes, Change{State: State{ID: id}})
+	if l.complete {
+		for id := range before { // read no more: deleted, or nobody watches it now
+			l.changes = append(l.changes, Change{State: State{ID: id}})
+		}
 	}
-	return l
 }
 
-// newChange tells of the events after number last. A smaller number than that means that the document was purged and made anew.
-func newChange(state State, last int64) Change {
-	if state.Seq < last {
+// newChange tells of the events after the last one seen. If that is not among them although it should be, the document was purged
+// and made anew.
+func newChange(state State, seen mark) Change {
+	last := seen.seq
+	anew := func(e Event) bool { return e.Seq == last && e.Token != seen.token }
+	if state.Seq < last || slices.ContainsFunc(state.Events, anew) {
 		last = 0
 	}
 	change := Change{State: state}

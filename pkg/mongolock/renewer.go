@@ -138,7 +138,7 @@ func (r *renewer) renew(ctx context.Context, batch []*Lease) {
 			continue
 		}
 		if f == fateRenewed {
-			r.schedule(l, sent+l.lease/3)
+			r.schedule(l, l.nextRenewal(sent))
 		} else {
 			r.schedule(l, r.client.now()+jitter(l.retryDelay()))
 		}
@@ -151,7 +151,7 @@ func (c *Client) renewAttempt(ctx context.Context, batch []*Lease) ([]fate, erro
 	bound := maxAttempt
 	for i, l := range batch {
 		refs[i] = l.ref
-		bound = min(bound, attemptTimeout(l.lease), l.remaining())
+		bound = min(bound, attemptTimeout(l.lease))
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
@@ -163,9 +163,11 @@ func (c *Client) renewAttempt(ctx context.Context, batch []*Lease) ([]fate, erro
 func newSuspensionDetector(now func() time.Duration) func() bool {
 	boot, mono := now(), time.Now()
 	return func() bool {
-		ahead := (now() - boot) - time.Since(mono)
+		if now()-boot-time.Since(mono) < 100*time.Millisecond {
+			return false
+		}
 		boot, mono = now(), time.Now()
-		return ahead > 100*time.Millisecond
+		return true
 	}
 }
 

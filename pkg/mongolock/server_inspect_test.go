@@ -57,7 +57,7 @@ func TestList(t *testing.T) {
 	for i := range 2*listPage + 7 { // more than two pages
 		id := fmt.Sprintf("bulk/%05d", i)
 		want = append(want, id)
-		documents = append(documents, stub(id))
+		documents = append(documents, stub(id, time.Now()))
 	}
 	if _, err := s.collection().InsertMany(t.Context(), documents); err != nil {
 		t.Fatal(err)

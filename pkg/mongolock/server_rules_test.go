@@ -146,6 +146,18 @@ func TestRule05OwnCollectionHandle(t *testing.T) {
 		t.Errorf("stored %+v", doc)
 	}
 	mustUnlock(t, lease)
+	// Nor does a grant become part of a transaction of the caller's, whose end would take it back.
+	session, err := driver.StartSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = session.WithTransaction(t.Context(), func(ctx context.Context) (any, error) {
+		if err := mustLockIn(ctx, t, c, "x").Unlock(ctx); err != nil {
+			t.Error(err)
+		}
+		return nil, errors.New("aborted")
+	})
+	session.EndSession(t.Context())
 	if err := c.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -153,6 +165,9 @@ func TestRule05OwnCollectionHandle(t *testing.T) {
 	defer mu.Unlock()
 	for _, name := range []string{"findAndModify", "update", "insert"} {
 		for _, command := range seen[name] {
+			if _, err := command.LookupErr("autocommit"); err == nil {
+				t.Errorf("%s was sent in a transaction", name)
+			}
 			if w, _ := command.Lookup("writeConcern", "w").StringValueOK(); w != "majority" {
 				t.Errorf("%s was sent with writeConcern %v", name, command.Lookup("writeConcern"))
 			}

@@ -130,7 +130,7 @@ func TestForeignDocumentIsLeftAlone(t *testing.T) {
 		if _, err := c.Get(t.Context(), "x"); !errors.Is(err, ErrForeignDocument) || !strings.Contains(err.Error(), "another id or collection") {
 			t.Errorf("%s: Get: %v, want ErrForeignDocument", name, err)
 		}
-		if _, err := c.store.sweep(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		if _, err := c.store.sweep(t.Context(), time.Time{}, time.Now().Add(time.Hour)); err != nil {
 			t.Errorf("%s: sweep: %v", name, err)
 		}
 		if after := s.raw(t, "x"); string(before) != string(after) {
@@ -157,10 +157,33 @@ func TestIndexesFollowTheGrace(t *testing.T) {
 		if ttl := found[ttlIndex]; ttl.ExpireAfterSeconds == nil || time.Duration(*ttl.ExpireAfterSeconds)*time.Second != grace {
 			t.Errorf("grace %s: TTL index %+v", grace, ttl)
 		}
+		// Partial, or it would purge other people's documents that have such a field.
+		raw := s.indexes(t)[ttlIndex]
+		if v, err := raw.LookupErr("partialFilterExpression", "v"); err != nil || v.AsInt64() != schemaVersion {
+			t.Errorf("TTL index %s is not limited to locks", raw)
+		}
 		if _, ok := found[changedIndex]; !ok {
 			t.Errorf("no index %s", changedIndex)
 		}
 	}
+}
+
+// indexes are the collection's, as the server lists them.
+func (s *testServer) indexes(t *testing.T) map[string]bson.Raw {
+	t.Helper()
+	cursor, err := s.collection().Indexes().List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []bson.Raw
+	if err := cursor.All(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]bson.Raw{}
+	for _, raw := range all {
+		byName[raw.Lookup("name").StringValue()] = raw
+	}
+	return byName
 }
 
 // The TTL index purges documents whose grace is over; the time it goes by is the end of the last lease.

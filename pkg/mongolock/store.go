@@ -30,9 +30,9 @@ type store interface {
 	renew(ctx context.Context, refs []grantRef) ([]fate, error)
 	// release takes out a grant; false if it was not there.
 	release(ctx context.Context, ref grantRef) (bool, error)
-	// sweep records expiries that nobody noticed, among the leases that were to end before a server time; it returns how many.
-	sweep(ctx context.Context, before time.Time) (int64, error)
-	// find reads documents in order of their ids.
+	// sweep records expiries that nobody noticed, among the leases that were to end between two server times; it returns how many.
+	sweep(ctx context.Context, after, before time.Time) (int64, error)
+	// find reads documents, in order of their ids if it is limited.
 	find(ctx context.Context, q query) ([]document, error)
 }
 
@@ -47,7 +47,7 @@ const (
 	fateGone
 )
 
-// query selects documents, all if it is empty; ids, if given, are the whole selection.
+// query selects documents, all if it is empty.
 type query struct {
 	ids          []string
 	prefix       string
@@ -73,10 +73,15 @@ func newMongoStore(db *mongo.Database, collection string) *mongoStore {
 		SetBSONOptions(&options.BSONOptions{}))}
 }
 
+// outside returns ctx without a session of the caller's: inside a transaction a grant would vanish when it is aborted, and a session
+// must not be used by two goroutines.
+func outside(ctx context.Context) context.Context { return mongo.NewSessionContext(ctx, nil) }
+
 // acquire does not upsert: DocumentDB-based servers answer the loser of two racing upserts with its own document, a second holder.
 // A free stub is inserted instead, by whom does not matter, and the update is sent again.
 func (s *mongoStore) acquire(ctx context.Context, a acquisition) (*document, error) {
 	const operation = "acquire"
+	ctx = outside(ctx)
 	after := options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(projection())
 	for first := true; ; first = false {
 		var doc document
@@ -98,7 +103,7 @@ func (s *mongoStore) acquire(ctx context.Context, a acquisition) (*document, err
 				return nil, err
 			}
 		}
-		_, err = s.coll.InsertOne(ctx, stub(a.lock))
+		_, err = s.coll.InsertOne(ctx, stub(a.lock, time.Now()))
 		if err == nil {
 			continue
 		}
@@ -124,6 +129,7 @@ func (s *mongoStore) exists(ctx context.Context, lock string) (bool, error) {
 // renew needs a second command only when the counts fall short.
 func (s *mongoStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) {
 	const operation = "renew"
+	ctx = outside(ctx)
 	fates := make([]fate, len(refs))
 	result, err := s.coll.UpdateMany(ctx, renewFilter(refs), renewPipeline(refs))
 	if err != nil {
@@ -161,15 +167,15 @@ func (s *mongoStore) renew(ctx context.Context, refs []grantRef) ([]fate, error)
 }
 
 func (s *mongoStore) release(ctx context.Context, ref grantRef) (bool, error) {
-	result, err := s.coll.UpdateOne(ctx, releaseFilter(ref), releasePipeline(ref.holderID))
+	result, err := s.coll.UpdateOne(outside(ctx), releaseFilter(ref), releasePipeline(ref.holderID))
 	if err != nil {
 		return false, classify("release", err)
 	}
 	return result.MatchedCount > 0, nil
 }
 
-func (s *mongoStore) sweep(ctx context.Context, before time.Time) (int64, error) {
-	result, err := s.coll.UpdateMany(ctx, sweepFilter(before), sweepPipeline())
+func (s *mongoStore) sweep(ctx context.Context, after, before time.Time) (int64, error) {
+	result, err := s.coll.UpdateMany(outside(ctx), sweepFilter(after, before), sweepPipeline())
 	if err != nil {
 		return 0, classify("sweep", err)
 	}
@@ -177,7 +183,11 @@ func (s *mongoStore) sweep(ctx context.Context, before time.Time) (int64, error)
 }
 
 func (s *mongoStore) find(ctx context.Context, q query) ([]document, error) {
-	opts := options.Find().SetProjection(projection()).SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(q.limit)
+	ctx = outside(ctx)
+	opts := options.Find().SetProjection(projection())
+	if q.limit > 0 {
+		opts.SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(q.limit)
+	}
 	cursor, err := s.coll.Find(ctx, q.filter(), opts)
 	if err != nil {
 		return nil, classify("read", err)
@@ -197,11 +207,14 @@ func (s *mongoStore) find(ctx context.Context, q query) ([]document, error) {
 
 // filter leaves out foreign documents, except where locks are asked for by name: then the caller must be told.
 func (q query) filter() bson.D {
+	var filter, id bson.D
 	if len(q.ids) > 0 {
-		return bson.D{{Key: "_id", Value: op("$in", q.ids)}}
+		id = op("$in", q.ids)
+	} else {
+		// Comparing with a string leaves out ids of other types, which are not locks.
+		id = op("$gte", q.prefix)
+		filter = append(filter, bson.E{Key: "v", Value: schemaVersion})
 	}
-	// Comparing with a string leaves out ids of other types, which are not locks.
-	id := bson.D{{Key: "$gte", Value: q.prefix}}
 	if q.prefix != "" {
 		// U+10FFFF sorts after every other character of UTF-8.
 		id = append(id, bson.E{Key: "$lte", Value: q.prefix + "\U0010FFFF"})
@@ -209,7 +222,7 @@ func (q query) filter() bson.D {
 	if q.after != "" {
 		id = append(id, bson.E{Key: "$gt", Value: q.after})
 	}
-	filter := bson.D{{Key: "_id", Value: id}, {Key: "v", Value: schemaVersion}}
+	filter = append(filter, bson.E{Key: "_id", Value: id})
 	if q.heldOnly {
 		filter = append(filter, bson.E{Key: "holders.0", Value: op("$exists", true)})
 	}

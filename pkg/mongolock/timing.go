@@ -24,6 +24,11 @@ const (
 	cleanupTimeout = 5 * time.Second
 )
 
+// retryPause is the time between two sends of one acquisition or release.
+func retryPause(lease time.Duration) time.Duration {
+	return jitter(min(lease/100, 100*time.Millisecond))
+}
+
 // attemptTimeout is the time for one command about a lease: several must fit before the deadline.
 func attemptTimeout(lease time.Duration) time.Duration { return min(lease/6, maxAttempt) }
 

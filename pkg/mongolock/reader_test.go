@@ -1,0 +1,203 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package mongolock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// An expiry that nobody noticed is told within two seconds.
+func TestExpiryIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		c := fakeClient(t, s)
+		for i := range 20 {
+			lock := fmt.Sprint(i)
+			watcher := mustWatch(t, c, lock)
+			got := collect(watcher)
+			time.Sleep(rand.N(time.Second))
+			mustLock(t, c, lock, WithAutoRenew(false))
+			time.Sleep(DefaultLease)
+			got.after(2 * time.Second)
+			if doc := s.stored(lock); len(doc.Events) != 2 {
+				t.Errorf("stored %+v: the expiry was not recorded", doc)
+			}
+			watcher.Close()
+			<-got.ended
+		}
+		w := collect(mustWatch(t, c))
+		w.take()
+		lease := mustLock(t, c, "all", WithAutoRenew(false))
+		checkChanges(t, "acquire", w.after(time.Second), "all 1:acquired; ")
+		time.Sleep(DefaultLease + time.Second)
+		changes := w.take()
+		checkChanges(t, "expiry", changes, "all 2:expired; ")
+		if len(changes) == 1 && !changes[0].Events[0].At.Equal(lease.AcquiredAt().Add(DefaultLease)) {
+			t.Errorf("expired at %s, want the end of the lease", changes[0].Events[0].At)
+		}
+	})
+}
+
+// The server's time must be known also when the last lock that changed has been purged, or old leases end unnoticed.
+func TestExpiryIsToldAfterAPurge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		holder, c := fakeClient(t, s, WithoutRelease()), fakeClient(t, s)
+		mustLock(t, holder, "old")
+		got := collect(mustWatch(t, c))
+		time.Sleep(time.Minute)
+		mustUnlock(t, mustLock(t, c, "purged"))
+		time.Sleep(time.Minute)
+		s.remove("purged")
+		time.Sleep(resyncPeriod + 5*time.Second)
+		got.take()
+		if err := holder.Close(t.Context()); err != nil { // without release: as if it had died
+			t.Fatal(err)
+		}
+		end := s.stored("old").Holders[0].ExpiresAt
+		checkChanges(t, "expiry", got.after(time.Until(end)+2*time.Second), "old 2:expired; ")
+	})
+}
+
+// A document that was deleted and made anew is another one, whatever the number of its last event.
+func TestRecreatedDocument(t *testing.T) {
+	for name, tc := range map[string]struct {
+		before, after int // grants and releases of the old and the new document
+		want          string
+	}{
+		"fewer events": {before: 3, after: 1, want: "x 1:acquired 2:released 3:acquired; "},
+		"as many":      {before: 1, after: 1, want: "x 1:acquired 2:released 3:acquired; "},
+		"more events":  {before: 1, after: 2, want: "x 1:acquired 2:released 3:acquired 4:released 5:acquired; "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newFakeStore()
+				c := fakeClient(t, s)
+				for range tc.before {
+					mustUnlock(t, mustLock(t, c, "x"))
+				}
+				mustLock(t, fakeClient(t, s), "x", WithOwner("old"))
+				got := collect(mustWatch(t, c))
+				time.Sleep(3 * time.Second)
+				checkChanges(t, "baseline", got.take(), "x; ")
+				s.remove("x")
+				for range tc.after {
+					mustUnlock(t, mustLock(t, c, "x"))
+				}
+				mustLock(t, c, "x", WithOwner("new"))
+				changes := got.after(time.Second)
+				checkChanges(t, "recreated", changes, tc.want)
+				if len(changes) > 0 && changes[0].State.Holders[0].Owner != "new" {
+					t.Errorf("held by %+v", changes[0].State.Holders)
+				}
+			})
+		})
+	}
+}
+
+// The feed costs nothing while nobody watches.
+func TestReaderStopsWithTheLastWatcher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		c := fakeClient(t, s)
+		mustUnlock(t, mustLock(t, c, "x"))
+		time.Sleep(time.Minute)
+		if n := len(s.sent("find")); n != 0 {
+			t.Errorf("%d reads without a watcher", n)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		first, err := c.Watch(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := mustWatch(t, c)
+		one, two := collect(first), collect(second)
+		time.Sleep(time.Minute)
+		second.Close()
+		second.Close()
+		<-two.ended
+		before := len(s.sent("find"))
+		time.Sleep(time.Minute)
+		if n := len(s.sent("find")) - before; n < int(time.Minute/readPeriod)-1 {
+			t.Errorf("%d reads in a minute with a watcher left", n)
+		}
+		cancel()
+		<-one.ended
+		synctest.Wait()
+		before = len(s.sent(""))
+		time.Sleep(time.Hour)
+		if n := len(s.sent("")) - before; n != 0 {
+			t.Errorf("%d commands after the last watcher's end", n)
+		}
+		again := collect(mustWatch(t, c))
+		checkChanges(t, "baseline of a new reader", again.take(), "x; ")
+		mustUnlock(t, mustLock(t, c, "x"))
+		checkChanges(t, "changes of a new reader", again.after(time.Second), "x 3:acquired 4:released; ")
+	})
+}
+
+func TestWatcherDuringAnOutage(t *testing.T) {
+	for name, failure := range map[string]hook{"no server": unreachable, "hanging": hang} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newFakeStore()
+				c, other := fakeClient(t, s), fakeClient(t, s)
+				mustUnlock(t, mustLock(t, other, "x"))
+				w := mustWatch(t, c)
+				got := collect(w)
+				checkChanges(t, "baseline", got.take(), "x; ")
+				s.intercept(func(ctx context.Context, call fakeCall, apply func()) error {
+					if call.op == "find" || call.op == "sweep" {
+						return failure(ctx, call, apply)
+					}
+					apply()
+					return nil
+				})
+				late := mustWatch(t, c)
+				behind := collect(late)
+				mustUnlock(t, mustLock(t, other, "x"))
+				checkChanges(t, "outage", got.after(10*time.Minute), "")
+				if !errors.Is(w.Err(), ErrUnreachable) || late.Synced() {
+					t.Errorf("in an outage: Err %v, want ErrUnreachable; new watcher synced %t", w.Err(), late.Synced())
+				}
+				s.intercept(nil)
+				checkChanges(t, "recovery", got.after(maxAttempt+time.Second), "x 3:acquired 4:released; ")
+				if w.Err() != nil {
+					t.Errorf("Err after the recovery: %v", w.Err())
+				}
+				checkChanges(t, "the other's baseline", behind.take(), "x; ")
+			})
+		})
+	}
+}
+
+// A failing sweep is trouble, too, and must not come and go in Err with each look.
+func TestWatcherTellsOfAFailingSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		c := fakeClient(t, s)
+		mustLock(t, c, "x")
+		s.intercept(on("sweep", func(context.Context, fakeCall, func()) error { return errUnauthorized("sweep") }))
+		w := mustWatch(t, c)
+		collect(w)
+		time.Sleep(2 * time.Second)
+		for range 20 {
+			synctest.Wait()
+			if err := w.Err(); !errors.Is(err, ErrUnauthorized) {
+				t.Fatalf("Err is %v while no expiry can be recorded, want ErrUnauthorized", err)
+			}
+			time.Sleep(readPeriod / 2)
+		}
+	})
+}
