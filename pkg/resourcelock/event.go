@@ -1,0 +1,91 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package resourcelock
+
+import (
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	rl "k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// What the elector says through RecordEvent. The interface has no other signal for the begin and the end of a term; a test holds
+// the linked client-go to these.
+const (
+	becameLeader   = "became leader"
+	stoppedLeading = "stopped leading"
+)
+
+// maxPending is how many events wait for a recorder that hangs; further ones are dropped.
+const maxPending = 16
+
+// RecordEvent tells the lock that a term began or ended, and publishes it if there is a recorder. It never waits.
+func (l *Lock) RecordEvent(what string) {
+	switch what {
+	case becameLeader:
+		l.current().elected()
+	case stoppedLeading:
+		// If the lease is still held it is left to expire: the elector was not told to release it, as its work may still run.
+		l.current().giveUp()
+	}
+	l.events.publish(event{
+		subject: &corev1.ObjectReference{
+			APIVersion: resource.Group + "/v1alpha1",
+			Kind:       "DistributedLock",
+			Namespace:  l.config.Namespace,
+			Name:       l.config.Name,
+		},
+		message: l.config.Identity + " " + what,
+	})
+}
+
+type event struct {
+	subject *corev1.ObjectReference
+	message string
+}
+
+// publisher hands events to a recorder, in order, without making anybody wait. Its goroutine lives only while there is something
+// to hand over.
+type publisher struct {
+	recorder rl.EventRecorder
+
+	mu      sync.Mutex
+	pending []event
+	running bool
+}
+
+func (p *publisher) publish(e event) {
+	if p.recorder == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.pending) == maxPending {
+		return
+	}
+	p.pending = append(p.pending, e)
+	if !p.running {
+		p.running = true
+		go p.run()
+	}
+}
+
+func (p *publisher) run() {
+	for {
+		p.mu.Lock()
+		if len(p.pending) == 0 {
+			p.running = false
+			p.mu.Unlock()
+			return
+		}
+		e := p.pending[0]
+		p.pending = p.pending[1:]
+		p.mu.Unlock()
+		p.recorder.Eventf(e.subject, corev1.EventTypeNormal, "LeaderElection", "%s", e.message)
+	}
+}

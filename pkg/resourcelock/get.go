@@ -1,0 +1,80 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package resourcelock
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	rl "k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+// Get reads the record. apierrors.IsNotFound is true of the error when the lock has no document. When nobody holds the lock by the
+// server's clock, because it was released or because its lease ended, the record has no holder, and the elector takes over at once
+// instead of counting a lease duration from its own first look. The server decides again when it does.
+//
+// The raw form changes with each grant and each renewal and at no other time: the elector tells by it that a leader is alive.
+//
+// After a lost term Get fails like Update, without asking the server: all that the elector has left to do is to stop, and it must
+// not wait for a server that may be the reason of the loss.
+func (l *Lock) Get(ctx context.Context) (*rl.LeaderElectionRecord, []byte, error) {
+	_, lease, err := l.begin()
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := l.bound(ctx, lease)
+	defer cancel()
+	state, err := l.client.Get(ctx, l.id)
+	if err != nil {
+		return nil, nil, l.failed("get", err)
+	}
+	if lease != nil && !holds(state, lease.Token()) {
+		// Somebody ended our lease and the elector, which is about to read it, may never renew again. Renewing tells the lease.
+		if err := l.renew(ctx, lease); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !state.Exists {
+		return nil, nil, apierrors.NewNotFound(resource, l.id)
+	}
+	l.seen.Store(true)
+	record, raw := view(state)
+	return record, raw, nil
+}
+
+func holds(state mongolock.State, token int64) bool {
+	return slices.ContainsFunc(state.Holders, func(h mongolock.Holder) bool { return h.Token == token })
+}
+
+// view translates a lock into an elector's record and the record's raw form, "owner|token|revision|lease". All times are the
+// server's.
+func view(state mongolock.State) (*rl.LeaderElectionRecord, []byte) {
+	transitions := int(max(0, state.Grants-1)) // the first grant is not a transition
+	if !state.Held() {
+		return &rl.LeaderElectionRecord{
+			LeaseDurationSeconds: 1, // as in client-go's own record of a release; zero is not valid everywhere
+			AcquireTime:          metav1.NewTime(state.ChangedAt),
+			RenewTime:            metav1.NewTime(state.ChangedAt),
+			LeaderTransitions:    transitions,
+		}, fmt.Appendf(nil, "|%d||", state.Token)
+	}
+	h := state.Holders[0]
+	return &rl.LeaderElectionRecord{
+		HolderIdentity:       h.Owner,
+		LeaseDurationSeconds: int((h.Lease + time.Second - 1) / time.Second), // whole seconds, never too short
+		AcquireTime:          metav1.NewTime(h.AcquiredAt),
+		RenewTime:            metav1.NewTime(h.ExpiresAt.Add(-h.Lease)),
+		LeaderTransitions:    transitions,
+	}, fmt.Appendf(nil, "%s|%d|%d|%d", h.Owner, h.Token, h.Revision, h.Lease.Milliseconds())
+}
