@@ -1,0 +1,83 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package v1alpha1
+
+// The condition types of a DistributedLock.
+const (
+	// ConditionReady tells whether the mirror works: True means that the status shows the lock as MongoDB has it, whoever holds it.
+	// While it is False the rest of the status is the last that was known.
+	ConditionReady = "Ready"
+
+	// ConditionHeld tells whether somebody holds the lock. It is Unknown until the lock has been looked at once.
+	ConditionHeld = "Held"
+
+	// ConditionStalled is True when the object cannot be mirrored before its user, or the operator's, changes something; otherwise
+	// it is absent.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of the condition Ready.
+const (
+	// ReasonMirrored (True): the status shows the lock as MongoDB has it.
+	ReasonMirrored = "Mirrored"
+
+	// ReasonIDNotAllowed (False, and Stalled True): the lock id lies outside the object's namespace and the operator does not run
+	// with --allow-foreign-ids.
+	ReasonIDNotAllowed = "IdNotAllowed"
+
+	// ReasonForeignDocument (False, and Stalled True): the document stored under the lock's id was not written by mongolock.
+	ReasonForeignDocument = "ForeignDocument"
+
+	// ReasonStoreUnreachable (False): MongoDB has not answered for several seconds.
+	ReasonStoreUnreachable = "StoreUnreachable"
+
+	// ReasonStoreUnauthorized (False): MongoDB refused the operator's credentials, or they lack a privilege.
+	ReasonStoreUnauthorized = "StoreUnauthorized"
+
+	// ReasonStoreUnsupported (False): the server cannot run the lock engine.
+	ReasonStoreUnsupported = "StoreUnsupported"
+
+	// ReasonStoreNotConfigured (False): the operator has no usable connection string.
+	ReasonStoreNotConfigured = "StoreNotConfigured"
+)
+
+// Reasons of the condition Held.
+const (
+	// ReasonAcquired (True): a holder acquired the lock and still has it.
+	ReasonAcquired = "Acquired"
+
+	// ReasonReleased (False): the last holder gave the lock back.
+	ReasonReleased = "Released"
+
+	// ReasonExpired (False): the last holder's lease ended without a release.
+	ReasonExpired = "Expired"
+
+	// ReasonNeverAcquired (False): MongoDB knows nothing of the lock. It was never acquired, or not for so long that it was purged.
+	ReasonNeverAcquired = "NeverAcquired"
+
+	// ReasonRemoved (False): the lock's document was removed from MongoDB while the lock was held.
+	ReasonRemoved = "Removed"
+
+	// ReasonNotMirrored (Unknown): the lock could not be looked at yet.
+	ReasonNotMirrored = "NotMirrored"
+)
+
+// Reasons of the Kubernetes events about a DistributedLock. An outage is reported with the reason that the condition Ready has in it.
+const (
+	// EventLockAcquired: a holder acquired the lock.
+	EventLockAcquired = "LockAcquired"
+
+	// EventLockReleased: a holder gave the lock back.
+	EventLockReleased = "LockReleased"
+
+	// EventLockExpired: a holder's lease ended without a release.
+	EventLockExpired = "LockExpired"
+
+	// EventStoreRecovered: the mirror works again after an outage.
+	EventStoreRecovered = "StoreRecovered"
+)

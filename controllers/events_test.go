@@ -1,0 +1,103 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package controllers
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/events"
+
+	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+func TestUnseen(t *testing.T) {
+	one := transition(1, mongolock.EventAcquired, "a", 7)
+	two := transition(2, mongolock.EventReleased, "a", 7)
+	three := transition(3, mongolock.EventAcquired, "b", 8)
+	past := one
+	past.At = t0.Add(-time.Hour)
+	reborn := transition(1, mongolock.EventAcquired, "c", 99)
+	var later []mongolock.Event
+	for i := int64(20); i < 36; i++ {
+		later = append(later, transition(i, mongolock.EventAcquired, "z", i))
+	}
+	tests := []struct {
+		name   string
+		before *v1alpha1.DistributedLock
+		now    []mongolock.Event
+		want   []mongolock.Event
+	}{
+		{"nothing new", mirrored(lockState([]mongolock.Event{one, two})), []mongolock.Event{one, two}, nil},
+		{"new ones", mirrored(lockState([]mongolock.Event{one})), []mongolock.Event{one, two, three}, []mongolock.Event{two, three}},
+		{"first ever", mirrored(mongolock.State{}), []mongolock.Event{one}, []mongolock.Event{one}},
+		{"the object is new, the past is not news", newLock(""), []mongolock.Event{past, two}, []mongolock.Event{two}},
+		{"the object is new, all is past", newLock(""), []mongolock.Event{past}, nil},
+		{"more than the ring holds", mirrored(lockState([]mongolock.Event{one})), later, later},
+		{"purged and used again", mirrored(lockState([]mongolock.Event{one, two})), []mongolock.Event{reborn}, []mongolock.Event{reborn}},
+		{"purged and used more often than before", mirrored(lockState([]mongolock.Event{one})), []mongolock.Event{reborn, two}, []mongolock.Event{reborn, two}},
+		{"purged", mirrored(lockState([]mongolock.Event{one, two})), nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := unseen(tt.before, lockState(tt.now))
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestReport(t *testing.T) {
+	acquired := lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a%d", 7)}, "a%d")
+	inOutage := func(lock *v1alpha1.DistributedLock) *v1alpha1.DistributedLock {
+		lock.Status = desiredStatus(lock, View{Health: failed}, false, t0)
+		return lock
+	}
+	long := lockState([]mongolock.Event{transition(1, mongolock.EventExpired, strings.Repeat("\x01", 256), 7)})
+	tests := []struct {
+		name          string
+		before, after *v1alpha1.DistributedLock
+		state         mongolock.State
+		want          []string
+	}{
+		{"acquired", mirrored(mongolock.State{}), mirrored(acquired), acquired, []string{`Normal LockAcquired "a%d" acquired the lock with token 7`}},
+		{"outage", mirrored(acquired), inOutage(mirrored(acquired)), acquired,
+			[]string{"Warning StoreUnreachable " + storeMessages["StoreUnreachable"]}},
+		{"outage goes on", inOutage(mirrored(acquired)), inOutage(mirrored(acquired)), acquired, nil},
+		{"recovered", inOutage(mirrored(acquired)), mirrored(acquired), acquired,
+			[]string{"Normal StoreRecovered The status shows the lock as MongoDB has it again."}},
+		{"recovered, with news", inOutage(mirrored(mongolock.State{})), mirrored(acquired), acquired,
+			[]string{"Normal StoreRecovered The status shows the lock as MongoDB has it again.", `Normal LockAcquired "a%d" acquired the lock with token 7`}},
+		{"long note", mirrored(mongolock.State{}), mirrored(long), long,
+			[]string{"Warning LockExpired " + `The lease of "` + strings.Repeat(`\x01`, 250)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			recorder := events.NewFakeRecorder(10)
+			r := &Reconciler{recorder: recorder}
+			r.report(tt.before, tt.after, View{State: tt.state, Health: healthy})
+			close(recorder.Events)
+			var got []string
+			for e := range recorder.Events {
+				got = append(got, e)
+			}
+			if len(got) != len(tt.want) {
+				t.Fatalf("got %q, want %q", got, tt.want)
+			}
+			for i := range got {
+				if !strings.HasPrefix(got[i], tt.want[i]) || len(got[i]) > maxNote+40 {
+					t.Errorf("got %q, want %q", got[i], tt.want[i])
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,156 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package controllers
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+// mirroring is a running mirror whose queue nobody drains unless the test does.
+type mirroring struct {
+	*testing.T
+	*Mirror
+	queue priorityqueue.PriorityQueue[reconcile.Request]
+}
+
+func newMirroring(t *testing.T, store Store, names ...string) *mirroring {
+	t.Helper()
+	builder := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&v1alpha1.DistributedLock{}, lockIDIndex, lockIDs)
+	for _, name := range names {
+		lock := newLock("")
+		lock.Name = name
+		builder.WithObjects(lock)
+	}
+	queue := priorityqueue.New[reconcile.Request]("test-" + t.Name())
+	wake := &waker{cache: builder.Build(), log: logr.Discard()}
+	if err := wake.attach(t.Context(), queue); err != nil {
+		t.Fatal(err)
+	}
+	m := &mirroring{T: t, Mirror: newMirror(store, clock.RealClock{}, logr.Discard(), wake), queue: queue}
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := m.Start(t.Context()); err != nil {
+			t.Errorf("the mirror ended: %v", err)
+		}
+	})
+	t.Cleanup(func() { // after the context of the test has ended
+		running.Wait()
+		queue.ShutDown()
+	})
+	return m
+}
+
+func (m *mirroring) eventually(what string, holds func() bool) {
+	m.Helper()
+	for deadline := time.Now().Add(soon); !holds(); time.Sleep(tick) {
+		if time.Now().After(deadline) {
+			m.Fatalf("not within %s: %s", soon, what)
+		}
+	}
+}
+
+// The feed is taken in at once, although nobody reconciles, and what waits is bounded by the number of objects.
+func TestFeedDoesNotWaitForTheQueue(t *testing.T) {
+	feed := newFakeFeed()
+	var names []string
+	for i := range 10 {
+		names = append(names, fmt.Sprint("lock-", i))
+	}
+	m := newMirroring(t, &fakeStore{feed: feed}, names...)
+	const rounds = 100
+	for round := range int64(rounds) {
+		for _, name := range append(names, "without-object") {
+			select {
+			case feed.changes <- mongolock.Change{State: mongolock.State{ID: "orders/" + name, Exists: true, Seq: round}}:
+			case <-time.After(soon):
+				t.Fatalf("the mirror is stuck in round %d", round)
+			}
+		}
+	}
+	m.eventually("the last change is seen", func() bool { return m.View("orders/without-object").State.Seq == rounds-1 })
+	m.eventually("each object waits once", func() bool { return m.queue.Len() == len(names) })
+}
+
+// Without an object that mirrors it, a lock wakes nobody.
+func TestOnlyTheLocksObjectsAreWoken(t *testing.T) {
+	feed := newFakeFeed()
+	m := newMirroring(t, &fakeStore{feed: feed}, "mine", "other")
+	m.eventually("all objects at the start", func() bool { return m.queue.Len() == 2 })
+	for range 2 {
+		request, _ := m.queue.Get()
+		m.queue.Done(request)
+	}
+	feed.changes <- mongolock.Change{State: mongolock.State{ID: "orders/mine", Exists: true, Seq: 1}}
+	request, _ := m.queue.Get()
+	if want := (client.ObjectKey{Namespace: "orders", Name: "mine"}); request.NamespacedName != want {
+		t.Errorf("woke %s, want %s", request, want)
+	}
+	m.queue.Done(request)
+	if n := m.queue.Len(); n > 0 {
+		t.Errorf("%d more were woken", n)
+	}
+}
+
+// A lock is absent only when MongoDB says so: not because the feed has not told of it yet.
+func TestAbsenceIsConfirmed(t *testing.T) {
+	store := &fakeStore{
+		feed:    newFakeFeed(),
+		states:  map[string]mongolock.State{"orders/coming": {Exists: true}},
+		foreign: map[string]bool{"orders/foreign": true},
+	}
+	m := newMirroring(t, store)
+	for _, id := range []string{"orders/absent", "orders/coming", "orders/foreign"} {
+		if !m.View(id).Unknown {
+			t.Errorf("%s is known before it was looked at", id)
+		}
+		m.Check(id)
+	}
+	m.eventually("the answers", func() bool { return !m.View("orders/absent").Unknown && !m.View("orders/foreign").Unknown })
+	if m.View("orders/absent").Foreign || !m.View("orders/foreign").Foreign {
+		t.Error("the foreign document is mistaken")
+	}
+	m.eventually("all are looked at", func() bool {
+		m.mu.RLock()
+		defer m.mu.RUnlock()
+		return len(m.asked) == 0
+	})
+	if !m.View("orders/coming").Unknown {
+		t.Error("a lock that exists is taken for absent")
+	}
+	store.feed.changes <- mongolock.Change{State: mongolock.State{ID: "orders/foreign", Exists: true}}
+	m.eventually("it has become a lock", func() bool { return !m.View("orders/foreign").Foreign })
+}
+
+// A feed that ends is opened again, and what it told of is not believed any more.
+func TestFeedIsOpenedAgain(t *testing.T) {
+	first, second := newFakeFeed(), newFakeFeed()
+	store := &fakeStore{feed: first}
+	m := newMirroring(t, store)
+	first.changes <- mongolock.Change{State: mongolock.State{ID: "orders/old", Exists: true}}
+	m.eventually("the first feed is read", func() bool { return !m.View("orders/old").Unknown })
+	store.use(second)
+	close(first.changes)
+	second.changes <- mongolock.Change{State: mongolock.State{ID: "orders/new", Exists: true}}
+	m.eventually("the second feed is read", func() bool { return !m.View("orders/new").Unknown && m.View("orders/old").Unknown })
+	if !first.isClosed() {
+		t.Error("the first feed was not closed")
+	}
+}

@@ -1,0 +1,213 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package controllers
+
+import (
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/go-logr/logr"
+
+	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+// reconciling is a reconciler of one object, without an API server; its mirror is set by hand.
+type reconciling struct {
+	*testing.T
+	*Reconciler
+	events *events.FakeRecorder
+	key    types.NamespacedName
+}
+
+func newReconciling(t *testing.T, leads bool, lock *v1alpha1.DistributedLock) *reconciling {
+	t.Helper()
+	elected := make(chan struct{})
+	if leads {
+		close(elected)
+	}
+	recorder := events.NewFakeRecorder(100)
+	clk := clocktesting.NewFakeClock(t0)
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(lock).WithStatusSubresource(lock).
+		WithIndex(&v1alpha1.DistributedLock{}, lockIDIndex, lockIDs).Build()
+	return &reconciling{T: t, events: recorder, key: client.ObjectKeyFromObject(lock), Reconciler: &Reconciler{
+		client: api, recorder: recorder, clock: clk, elected: elected, memory: newMemory(),
+		mirror: newMirror(nil, clk, logr.Discard(), &waker{cache: api}),
+	}}
+}
+
+// pass reconciles and returns the object, and whether it was written.
+func (r *reconciling) pass() (*v1alpha1.DistributedLock, bool) {
+	r.Helper()
+	before := r.object()
+	if _, err := r.Reconcile(r.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
+		r.Fatal(err)
+	}
+	after := r.object()
+	return after, before.ResourceVersion != after.ResourceVersion
+}
+
+func (r *reconciling) object() *v1alpha1.DistributedLock {
+	r.Helper()
+	lock := &v1alpha1.DistributedLock{}
+	if err := r.client.Get(r.Context(), r.key, lock); err != nil {
+		r.Fatal(err)
+	}
+	return lock
+}
+
+// see sets what the mirror sees.
+func (r *reconciling) see(h Health, state mongolock.State) {
+	r.mirror.mu.Lock()
+	defer r.mirror.mu.Unlock()
+	r.mirror.health = h
+	if state.Exists {
+		r.mirror.locks[state.ID] = state
+	}
+}
+
+var acquiredByA = lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a", 7)}, "a")
+
+func TestWhoWrites(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		leads  bool
+		health Health
+		state  mongolock.State
+		want   string // Ready; "absent": nothing was written
+	}{
+		{"leader, healthy", true, healthy, acquiredByA, "True/Mirrored"},
+		{"standby, healthy", false, healthy, acquiredByA, "absent"},
+		{"leader, settling", true, Health{}, acquiredByA, "absent"},
+		{"standby, settling", false, Health{}, acquiredByA, "absent"},
+		{"leader, failed", true, failed, acquiredByA, "False/StoreUnreachable"},
+		{"standby, failed", false, failed, acquiredByA, "False/StoreUnreachable"},
+		{"leader, absence not confirmed", true, healthy, mongolock.State{}, "absent"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReconciling(t, tt.leads, newLock(""))
+			r.see(tt.health, tt.state)
+			lock, _ := r.pass()
+			if got := conditionOf(lock.Status, "Ready"); got != tt.want {
+				t.Errorf("Ready is %s, want %s", got, tt.want)
+			}
+			if _, written := r.pass(); written {
+				t.Error("a second pass writes again")
+			}
+		})
+	}
+}
+
+// An outage is said once per object, reason and outage; whoever contradicts wins, until the next outage.
+func TestOutageIsSaidOnce(t *testing.T) {
+	r := newReconciling(t, false, newLock(""))
+	contradict := func() {
+		lock := r.object()
+		lock.Status = desiredStatus(lock, View{State: acquiredByA, Health: healthy}, false, t0)
+		if err := r.client.Status().Update(r.Context(), lock); err != nil {
+			t.Fatal(err)
+		}
+	}
+	denied := Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnauthorized, Outage: 1}
+	next := Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnreachable, Outage: 2}
+	for i, step := range []struct {
+		health Health
+		writes bool
+	}{{failed, true}, {failed, false}, {denied, true}, {failed, false}, {denied, false}, {next, true}, {next, false}} {
+		contradict()
+		r.see(step.health, acquiredByA)
+		if _, written := r.pass(); written != step.writes {
+			t.Errorf("step %d: written %t, want %t", i, written, step.writes)
+		}
+	}
+	// An object that was replaced by one of the same name has not been told.
+	if err := r.client.Delete(r.Context(), r.object()); err != nil {
+		t.Fatal(err)
+	}
+	replacement := newLock("")
+	replacement.UID = "another"
+	if err := r.client.Create(r.Context(), replacement); err != nil {
+		t.Fatal(err)
+	}
+	if _, written := r.pass(); !written {
+		t.Error("the new object was not told of the outage")
+	}
+}
+
+// Somebody else's write, or our own one that the cache has not seen, is no error: nothing is written or reported, and the object is
+// looked at again.
+func TestConflict(t *testing.T) {
+	r := newReconciling(t, true, newLock(""))
+	r.see(healthy, acquiredByA)
+	stale := r.object()
+	if _, written := r.pass(); !written {
+		t.Fatal("not written")
+	}
+	<-r.events.Events
+	done, err := r.write(t.Context(), stale, r.mirror.View(stale.LockID()))
+	if done || err != nil {
+		t.Errorf("done %t, error %v", done, err)
+	}
+	if len(r.events.Events) > 0 {
+		t.Errorf("reported %q again", <-r.events.Events)
+	}
+}
+
+// An object that is gone is forgotten.
+func TestForget(t *testing.T) {
+	r := newReconciling(t, true, newLock(""))
+	r.see(healthy, mongolock.State{})
+	r.mirror.absent["orders/report"] = false
+	r.pass()
+	if err := r.client.Delete(r.Context(), r.object()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.memory.objects)+len(r.mirror.absent)+len(r.mirror.asked) > 0 {
+		t.Errorf("still known: %v %v %v", r.memory.objects, r.mirror.absent, r.mirror.asked)
+	}
+}
+
+// Our own writes, and those of others that say nothing wrong, cause no look.
+func TestWorthALook(t *testing.T) {
+	fresh, good := newLock(""), mirrored(acquiredByA)
+	bad := mirrored(acquiredByA)
+	bad.Status = desiredStatus(bad, View{Health: failed}, false, t0)
+	changed := good.DeepCopy()
+	changed.Generation++
+	for _, tt := range []struct {
+		name     string
+		leads    bool
+		health   Health
+		old, now *v1alpha1.DistributedLock
+		want     bool
+	}{
+		{"own write", true, healthy, fresh, good, false},
+		{"own word of an outage", true, failed, good, bad, false},
+		{"another's wrong word of an outage", true, healthy, good, bad, true},
+		{"the same, but we do not lead", false, healthy, good, bad, false},
+		{"spec", false, healthy, good, changed, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReconciling(t, tt.leads, newLock(""))
+			r.see(tt.health, mongolock.State{})
+			if got := r.worthALook().Update(event.UpdateEvent{ObjectOld: tt.old, ObjectNew: tt.now}); got != tt.want {
+				t.Errorf("got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,130 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+// Package controllers has the controller of DistributedLocks, which mirrors locks held in MongoDB into the status of objects.
+//
+//	MongoDB -> feed -> Mirror -> queue -> Reconciler -> one status patch -> events
+//
+// The feed tells of transitions only, so renewals, which are most of what happens in MongoDB, cost nothing here. The [Mirror] keeps
+// the last picture of every lock and puts the objects concerned into the queue. The [Reconciler] computes the status from that
+// picture without asking MongoDB, and writes it if it differs from the one there.
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/mongolock/operator/api/v1alpha1"
+)
+
+// controllerName names the controller in metrics and logs; recorderName names it in events.
+const (
+	controllerName = "distributedlock"
+	recorderName   = "mongolock-operator"
+)
+
+// Options configure the controller.
+type Options struct {
+	// Store is where the locks are; nil if the operator has no usable connection string, which the objects then say.
+	Store Store
+	// AllowForeignIDs lets objects mirror locks whose id lies outside their own namespace.
+	AllowForeignIDs bool
+}
+
+// Setup adds the controller, its mirror and the readiness check to a manager.
+func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.DistributedLock{}, lockIDIndex, lockIDs); err != nil {
+		return fmt.Errorf("index objects by lock id: %w", err)
+	}
+	log := mgr.GetLogger().WithName("mirror")
+	wake := &waker{cache: mgr.GetCache(), log: log}
+	mirror := newMirror(opts.Store, clock.RealClock{}, log, wake)
+	r := &Reconciler{
+		client:          mgr.GetClient(),
+		recorder:        mgr.GetEventRecorder(recorderName),
+		mirror:          mirror,
+		clock:           clock.RealClock{},
+		elected:         mgr.Elected(),
+		allowForeignIDs: opts.AllowForeignIDs,
+		memory:          newMemory(),
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named(controllerName).
+		For(&v1alpha1.DistributedLock{}, builder.WithPredicates(r.worthALook())).
+		WatchesRawSource(source.Func(wake.attach)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 4,
+			NeedLeaderElection:      ptr.To(false), // see Reconciler: who writes
+		}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("build the controller: %w", err)
+	}
+	if err := mgr.Add(mirror); err != nil {
+		return fmt.Errorf("add the mirror: %w", err)
+	}
+	if err := mgr.Add(&onElection{elected: mgr.Elected(), wake: wake}); err != nil {
+		return fmt.Errorf("add the election watch: %w", err)
+	}
+	return mgr.AddReadyzCheck("controller", func(*http.Request) error {
+		if !wake.attached() {
+			return errNotStarted
+		}
+		return nil
+	})
+}
+
+// worthALook passes events of the API server by that cannot matter, above all those of our own status writes. A status that speaks of
+// an outage while this replica sees none was written by another one, and is put right.
+func (r *Reconciler) worthALook() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			lock, ok := e.ObjectNew.(*v1alpha1.DistributedLock)
+			if !ok {
+				return false
+			}
+			return lock.Generation != e.ObjectOld.GetGeneration() ||
+				isStoreReason(readyReason(lock)) && r.leads() && r.mirror.Healthy()
+		},
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
+}
+
+// onElection wakes all objects when this replica becomes the leader.
+type onElection struct {
+	elected <-chan struct{}
+	wake    *waker
+}
+
+// NeedLeaderElection lets it wait in every replica. Being started by the election would not do: that happens before Elected is closed.
+func (o *onElection) NeedLeaderElection() bool { return false }
+
+// Start waits for the election.
+func (o *onElection) Start(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-o.elected:
+		o.wake.all(ctx, 0)
+	}
+	return nil
+}
+
+var (
+	_ manager.LeaderElectionRunnable = (*Mirror)(nil)
+	_ manager.LeaderElectionRunnable = (*onElection)(nil)
+)

@@ -1,0 +1,183 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package controllers
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+// The longest owner and id that a status takes, in characters. The engine accepts no longer ones; a document edited by
+// hand must not make the API server refuse the whole status.
+const (
+	maxOwner = 256
+	maxID    = 512
+)
+
+// desiredStatus computes what the status of lock should be, from the status it has and from what the mirror sees. It is pure: equal
+// arguments give equal results, and when nothing changed it returns the status that lock already has, whatever now is.
+func desiredStatus(lock *v1alpha1.DistributedLock, view View, allowForeignIDs bool, now time.Time) v1alpha1.DistributedLockStatus {
+	old := &lock.Status
+	s := old.DeepCopy()
+	s.ObservedGeneration = lock.Generation
+	s.ID = bounded(lock.LockID(), maxID)
+	c := conditions{list: &s.Conditions, generation: lock.Generation, now: now}
+	switch {
+	case !allowForeignIDs && lock.HasForeignID():
+		forgetLock(s)
+		c.stalled(v1alpha1.ReasonIDNotAllowed, fmt.Sprintf("The id must begin with %q, the object's own namespace: create an object with "+
+			"such an id, or start the operator with --allow-foreign-ids.", lock.Namespace+"/"))
+	case view.Health.Failed():
+		c.notReady(view.Health.Reason)
+	case view.Foreign:
+		forgetLock(s)
+		c.stalled(v1alpha1.ReasonForeignDocument, "The document stored under this id was not written by mongolock and is left untouched: "+
+			"move it away, or use another id or collection.")
+	default:
+		showLock(s, view.State)
+		c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonMirrored, "The status shows the lock as MongoDB has it.", now)
+		c.held(s, view.State)
+		meta.RemoveStatusCondition(c.list, v1alpha1.ConditionStalled)
+	}
+	if s.State == "" {
+		c.set(v1alpha1.ConditionHeld, metav1.ConditionUnknown, v1alpha1.ReasonNotMirrored, "The lock could not be looked at yet.", now)
+	}
+	return *s
+}
+
+// showLock copies what MongoDB has. When the document is gone nobody holds the lock, but what is known of its past is kept.
+func showLock(s *v1alpha1.DistributedLockStatus, state mongolock.State) {
+	holders := slices.Clone(state.Holders)
+	slices.SortFunc(holders, func(a, b mongolock.Holder) int { return cmp.Compare(a.Token, b.Token) })
+	s.State, s.Holder, s.Holders = v1alpha1.StateFree, "", nil
+	s.HolderCount = int32(len(holders))
+	for _, h := range holders[:min(len(holders), v1alpha1.MaxHolders)] {
+		s.State = v1alpha1.StateHeld
+		s.Holders = append(s.Holders, v1alpha1.LockHolder{
+			Owner:         bounded(h.Owner, maxOwner),
+			Token:         h.Token,
+			AcquiredAt:    metav1.NewMicroTime(h.AcquiredAt),
+			LeaseDuration: metav1.Duration{Duration: h.Lease},
+		})
+	}
+	if len(s.Holders) > 0 {
+		s.Holder = s.Holders[0].Owner
+	}
+	if !state.Exists || state.Seq == 0 {
+		return
+	}
+	s.FencingToken, s.Transitions = state.Token, state.Grants
+	changed := metav1.NewMicroTime(state.ChangedAt)
+	s.LastTransitionTime = &changed
+	s.Events = nil
+	for _, e := range state.Events[max(0, len(state.Events)-v1alpha1.MaxEvents):] {
+		s.Events = append(s.Events, v1alpha1.LockEvent{
+			Seq: e.Seq, Type: lockEventType(e.Type), Owner: bounded(e.Owner, maxOwner), Token: e.Token, At: metav1.NewMicroTime(e.At),
+		})
+	}
+}
+
+// forgetLock takes everything about the lock out of the status: it was or has become something that this object must not show.
+func forgetLock(s *v1alpha1.DistributedLockStatus) {
+	*s = v1alpha1.DistributedLockStatus{ObservedGeneration: s.ObservedGeneration, ID: s.ID, Conditions: s.Conditions}
+}
+
+// conditions sets the conditions of one status.
+type conditions struct {
+	list       *[]metav1.Condition
+	generation int64
+	now        time.Time
+}
+
+// set sets a condition; at is its transition time if its status changes.
+func (c conditions) set(kind string, status metav1.ConditionStatus, reason, message string, at time.Time) {
+	meta.SetStatusCondition(c.list, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: c.generation,
+		LastTransitionTime: metav1.NewTime(at.Truncate(time.Second)),
+	})
+}
+
+// notReady says that the store does not work, in the fixed words of the reason. The rest of the status stays as last known.
+func (c conditions) notReady(reason string) {
+	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, storeMessages[reason], c.now)
+	meta.RemoveStatusCondition(c.list, v1alpha1.ConditionStalled)
+}
+
+// stalled says that the object waits for people.
+func (c conditions) stalled(reason, message string) {
+	c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message, c.now)
+	c.set(v1alpha1.ConditionStalled, metav1.ConditionTrue, reason, message, c.now)
+}
+
+// held derives the condition Held from the status that showLock has filled in. Its transition time is the lock's own.
+func (c conditions) held(s *v1alpha1.DistributedLockStatus, state mongolock.State) {
+	at := c.now
+	if state.Exists && s.LastTransitionTime != nil {
+		at = s.LastTransitionTime.Time
+	}
+	if s.State == v1alpha1.StateHeld {
+		h := s.Holders[0]
+		message := fmt.Sprintf("%q holds the lock with token %d.", h.Owner, h.Token)
+		if s.HolderCount > 1 {
+			message = fmt.Sprintf("%q with token %d and %d more hold the lock.", h.Owner, h.Token, s.HolderCount-1)
+		}
+		c.set(v1alpha1.ConditionHeld, metav1.ConditionTrue, v1alpha1.ReasonAcquired, message, at)
+		return
+	}
+	reason, message := freeBecause(s, state)
+	c.set(v1alpha1.ConditionHeld, metav1.ConditionFalse, reason, message, at)
+}
+
+// freeBecause tells why nobody holds the lock.
+func freeBecause(s *v1alpha1.DistributedLockStatus, state mongolock.State) (reason, message string) {
+	if len(s.Events) == 0 {
+		return v1alpha1.ReasonNeverAcquired, "MongoDB has no record of this lock: it was never acquired."
+	}
+	last := s.Events[len(s.Events)-1]
+	switch {
+	case last.Type == v1alpha1.LockEventReleased:
+		return v1alpha1.ReasonReleased, fmt.Sprintf("%q released the lock.", last.Owner)
+	case last.Type == v1alpha1.LockEventAcquired && !state.Exists:
+		return v1alpha1.ReasonRemoved, fmt.Sprintf("The lock's document was removed from MongoDB while %q held the lock.", last.Owner)
+	default:
+		// Also an acquisition without a holder: its lease has ended and the sweep has yet to record that.
+		return v1alpha1.ReasonExpired, fmt.Sprintf("The lease of %q ended without a release.", last.Owner)
+	}
+}
+
+// lockEventType translates the engine's event types; one that is not known yet is shown as it is.
+func lockEventType(t mongolock.EventType) v1alpha1.LockEventType {
+	switch t {
+	case mongolock.EventAcquired:
+		return v1alpha1.LockEventAcquired
+	case mongolock.EventReleased:
+		return v1alpha1.LockEventReleased
+	case mongolock.EventExpired:
+		return v1alpha1.LockEventExpired
+	}
+	return v1alpha1.LockEventType(bounded(string(t), 32))
+}
+
+// bounded makes s a string that the API server takes and returns unchanged: valid UTF-8 of at most n characters.
+func bounded(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= n {
+		return s
+	}
+	runes := []rune(s)
+	return string(runes[:min(n, len(runes))])
+}

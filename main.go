@@ -1,0 +1,262 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+// The operator of mongolock: it mirrors locks held in MongoDB into the status of DistributedLocks, and elects its own leader in MongoDB.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+
+	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/controllers"
+	"github.com/mongolock/operator/pkg/mongolock"
+	"github.com/mongolock/operator/pkg/resourcelock"
+)
+
+const (
+	// uriPeriod is how often the connection string is looked at again.
+	uriPeriod = 2 * time.Second
+	// closeTimeout bounds the end of the connection to MongoDB.
+	closeTimeout = 5 * time.Second
+	// apiQPS and apiBurst bound the requests to the API server, which the client library does not: when many locks change hands at
+	// once, statuses come a little later.
+	apiQPS, apiBurst = 50, 100
+)
+
+// settings are the operator's flags, most of them in the form in which they are used.
+type settings struct {
+	uriFile, database, collection string
+	manager                       ctrl.Options
+	controller                    controllers.Options
+	elect                         bool
+	election                      resourcelock.Config
+	http2                         bool
+	zap                           zap.Options
+}
+
+func main() {
+	s, err := parse(os.Args[1:], os.LookupEnv)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(2)
+	}
+	log := zap.New(zap.UseFlagOptions(&s.zap))
+	ctrl.SetLogger(log)
+	if err := run(ctrl.SetupSignalHandler(), s, log.WithName("setup")); err != nil {
+		log.Error(err, "The operator ends")
+		os.Exit(1)
+	}
+}
+
+// parse reads the flags. Each has an environment variable as its default: MONGOLOCK_LEADER_ELECT is that of --leader-elect, and
+// MONGODB_DATABASE that of --mongodb-database.
+func parse(args []string, environment func(string) (string, bool)) (*settings, error) {
+	s := &settings{zap: zap.Options{StacktraceLevel: zapcore.PanicLevel}} // an error is one line, also while the store is gone
+	f := flag.NewFlagSet("manager", flag.ContinueOnError)
+	f.StringVar(&s.uriFile, "mongodb-uri-file", "", "File with the MongoDB connection string; it wins over the environment variable "+
+		"MONGODB_URI. Without either, the operator runs and says in the objects what is missing. It ends, to be started again, when the string changes.")
+	f.StringVar(&s.database, "mongodb-database", mongolock.DefaultDatabase, "Database that holds the locks.")
+	f.StringVar(&s.collection, "mongodb-collection", mongolock.DefaultCollection, "Collection that holds the locks.")
+	f.StringVar(&s.manager.Metrics.BindAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint; 0 switches it off.")
+	f.BoolVar(&s.manager.Metrics.SecureServing, "metrics-secure", true, "Serve metrics over HTTPS, to those whom the API server lets read them.")
+	f.BoolVar(&s.http2, "enable-http2", false, "Serve metrics over HTTP/2 too.")
+	f.StringVar(&s.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 switches them off.")
+	f.BoolVar(&s.elect, "leader-elect", true, "Elect a leader in MongoDB, so that several replicas can run.")
+	namespace := "mongolock-system"
+	if own, ok := environment("POD_NAMESPACE"); ok && own != "" {
+		namespace = own
+	}
+	f.StringVar(&s.election.Namespace, "leader-election-namespace", namespace,
+		"First part of the id of the lock that the leader holds; by default POD_NAMESPACE.")
+	f.StringVar(&s.election.Name, "leader-election-id", "operator", "Second part of that id.")
+	s.manager.LeaseDuration = f.Duration("leader-election-lease-duration", resourcelock.DefaultLeaseDuration, "How long leadership outlives a dead leader.")
+	s.manager.RenewDeadline = f.Duration("leader-election-renew-deadline", resourcelock.DefaultRenewDeadline, "How long a leader tries to renew before it gives up.")
+	s.manager.RetryPeriod = f.Duration("leader-election-retry-period", resourcelock.DefaultRetryPeriod, "Time between two tries to lead, or to renew.")
+	f.BoolVar(&s.controller.AllowForeignIDs, "allow-foreign-ids", false, "Let objects mirror locks whose id does not begin with their own namespace. "+
+		"Whoever can make an object in any namespace can then see every lock.")
+	s.zap.BindFlags(f)
+	config.RegisterFlags(f)
+
+	var invalid error
+	f.VisitAll(func(fl *flag.Flag) {
+		name := strings.ToUpper(strings.ReplaceAll(fl.Name, "-", "_"))
+		if !strings.HasPrefix(name, "MONGODB_") {
+			name = "MONGOLOCK_" + name
+		}
+		if value, ok := environment(name); ok {
+			if err := fl.Value.Set(value); err != nil {
+				invalid = errors.Join(invalid, fmt.Errorf("environment variable %s: %w", name, err))
+			}
+		}
+	})
+	if invalid != nil {
+		return nil, invalid
+	}
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: all settings are flags, see --help", f.Arg(0))
+	}
+	return s, nil
+}
+
+// run runs the operator until ctx ends or something fails. Without a usable connection string it runs all the same, and shows that in
+// the objects: they are where people look, and a crash loop would hide the reason in a log.
+func run(ctx context.Context, s *settings, log logr.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	uri, client, err := s.connect(ctx)
+	if err != nil {
+		log.Info("No usable MongoDB connection string; waiting for one", "reason", err.Error())
+	}
+	mgr, err := s.newManager(ctx, client)
+	if err != nil {
+		return err
+	}
+	go func() { // ends with ctx
+		s.awaitURI(ctx, uri, log)
+		stop()
+	}()
+	if err := mgr.Start(ctx); err != nil {
+		return err // leadership may be lost and something still at work: end at once
+	}
+	if client == nil {
+		return nil
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if err := client.Close(closing); err != nil {
+		log.Info("The connection to MongoDB was not closed cleanly", "reason", err.Error())
+	}
+	return nil
+}
+
+// newManager sets up everything that runs. Without a client there is no leader election, and every replica says what is missing.
+func (s *settings) newManager(ctx context.Context, client *mongolock.Client) (ctrl.Manager, error) {
+	restConfig, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the Kubernetes API server: %w", err)
+	}
+	restConfig.QPS, restConfig.Burst = apiQPS, apiBurst
+	opts := s.manager
+	opts.Cache.DefaultTransform = cache.TransformStripManagedFields()
+	if opts.Metrics.SecureServing {
+		opts.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	if !s.http2 {
+		opts.Metrics.TLSOpts = append(opts.Metrics.TLSOpts, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} })
+	}
+	opts.Scheme = runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(opts.Scheme), v1alpha1.AddToScheme(opts.Scheme)); err != nil {
+		return nil, err
+	}
+	var guard manager.RunnableFunc
+	if client != nil {
+		s.controller.Store = controllers.NewStore(client)
+	}
+	if client != nil && s.elect {
+		lock, err := resourcelock.ConfigureManager(&opts, client, s.election)
+		if err != nil {
+			return nil, fmt.Errorf("set up the leader election: %w", err)
+		}
+		guard = lock.Guard
+	}
+	mgr, err := ctrl.NewManager(restConfig, opts)
+	if err != nil {
+		return nil, fmt.Errorf("set up the manager: %w", err)
+	}
+	if guard != nil {
+		err = mgr.Add(guard)
+	}
+	// Liveness does not ask for MongoDB: a restart would not bring it back.
+	if err := errors.Join(err, controllers.Setup(ctx, mgr, s.controller), mgr.AddHealthzCheck("ping", healthz.Ping)); err != nil {
+		return nil, fmt.Errorf("set up the controller: %w", err)
+	}
+	return mgr, nil
+}
+
+// uri reads the connection string. Its errors do not contain it.
+func (s *settings) uri() (string, error) {
+	if s.uriFile == "" {
+		if uri := strings.TrimSpace(os.Getenv("MONGODB_URI")); uri != "" {
+			return uri, nil
+		}
+		return "", errors.New("neither --mongodb-uri-file nor MONGODB_URI is set")
+	}
+	content, err := os.ReadFile(s.uriFile)
+	if err != nil {
+		return "", fmt.Errorf("--mongodb-uri-file: %w", err)
+	}
+	if uri := strings.TrimSpace(string(content)); uri != "" {
+		return uri, nil
+	}
+	return "", fmt.Errorf("--mongodb-uri-file: %s is empty", s.uriFile)
+}
+
+// connect makes a client of the connection string. The server is not asked yet; whatever it says later shows in the objects.
+func (s *settings) connect(ctx context.Context) (uri string, client *mongolock.Client, err error) {
+	uri, err = s.uri()
+	if err != nil {
+		return "", nil, err
+	}
+	client, err = mongolock.Connect(ctx, uri, mongolock.WithDatabase(s.database), mongolock.WithCollection(s.collection),
+		mongolock.WithLogger(ctrl.Log.WithName("mongolock")), mongolock.WithDeferredCheck())
+	if err != nil {
+		return "", nil, err
+	}
+	return uri, client, nil
+}
+
+// awaitURI returns when there is another usable connection string than the one in use, because the Secret has come or its password
+// was changed, or when ctx ends. The operator ends then, without an error, and Kubernetes starts it again with the new string. So the
+// rest of the program may take for granted that there is one client, and there is one way to start.
+func (s *settings) awaitURI(ctx context.Context, used string, log logr.Logger) {
+	ticker := time.NewTicker(uriPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if uri, err := s.uri(); err != nil || uri == used {
+			continue
+		}
+		_, client, err := s.connect(ctx)
+		if err != nil {
+			continue // no better than what we have
+		}
+		log.Info("There is a new MongoDB connection string; ending, to be started again with it")
+		if err := client.Close(ctx); err != nil {
+			log.V(1).Info("The trial client was not closed cleanly", "reason", err.Error())
+		}
+		return
+	}
+}

@@ -1,0 +1,326 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package main
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/mongolock/operator/hack/faultproxy"
+	"github.com/mongolock/operator/hack/servers/servertest"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+const (
+	// soon is how long anything may take that has no limit of its own.
+	soon = 30 * time.Second
+	tick = 50 * time.Millisecond
+
+	system  = "mongolock-system"
+	account = "mongolock-controller-manager"
+)
+
+func TestMain(m *testing.M) { servertest.Run(m, servertest.MongoDB, servertest.Kubernetes) }
+
+func TestParse(t *testing.T) {
+	environment := map[string]string{
+		"POD_NAMESPACE": "here", "MONGODB_DATABASE": "from-env", "MONGODB_COLLECTION": "from-env", "MONGOLOCK_LEADER_ELECT": "false",
+	}
+	lookup := func(name string) (string, bool) { v, ok := environment[name]; return v, ok }
+	s, err := parse([]string{"--mongodb-collection=from-flag", "--leader-election-retry-period=3s"}, lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.database != "from-env" || s.collection != "from-flag" || s.elect || s.election.Namespace != "here" || s.election.Name != "operator" ||
+		*s.manager.RetryPeriod != 3*time.Second || !s.manager.Metrics.SecureServing || s.manager.Metrics.BindAddress != ":8443" || s.http2 ||
+		s.controller.AllowForeignIDs {
+		t.Errorf("got %+v", s)
+	}
+	for name, value := range map[string]string{"MONGOLOCK_LEADER_ELECT": "perhaps", "MONGOLOCK_LEADER_ELECTION_RETRY_PERIOD": "5"} {
+		environment = map[string]string{name: value}
+		if _, err := parse(nil, lookup); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+	}
+	environment = nil
+	if _, err := parse([]string{"run"}, lookup); err == nil || !strings.Contains(err.Error(), `unexpected argument "run"`) {
+		t.Errorf("an argument: %v", err)
+	}
+}
+
+// cluster is a Kubernetes with mongolock installed as in config/default, and the operator's binary.
+type cluster struct {
+	binary string
+	token  string // of the operator's service account
+	config string // kubeconfig with that token
+}
+
+// The real binary, with the rights that config/ gives it and no more, against real servers.
+func TestOperator(t *testing.T) {
+	c := &cluster{}
+	c.install(t)
+	t.Run("manifests", c.testManifests)
+	t.Run("replicas", c.testReplicas)
+	t.Run("missing file", c.testMissingFile)
+	t.Run("unreachable", c.testUnreachable)
+	t.Run("wrong password", c.testWrongPassword)
+	t.Run("leadership lost", c.testLeadershipLost)
+	t.Run("bad flags", c.testBadFlags)
+}
+
+func (c *cluster) install(t *testing.T) {
+	t.Helper()
+	kubectl(t, "apply", "--server-side", "-k", "config/default")
+	kubectl(t, "wait", "--for=condition=Established", "crd/distributedlocks.locks.mongolock.dev", "--timeout=20s")
+	kubectl(t, "apply", "--server-side", "-k", "config/samples")
+	c.token = strings.TrimSpace(kubectl(t, "create", "token", account, "-n", system))
+	config, err := clientcmd.LoadFromFile(servertest.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ctx := range config.Contexts {
+		ctx.AuthInfo = account
+	}
+	config.AuthInfos = map[string]*clientcmdapi.AuthInfo{account: {Token: c.token}}
+	c.config = filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, c.config); err != nil {
+		t.Fatal(err)
+	}
+	c.binary = filepath.Join(t.TempDir(), "manager")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", c.binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+}
+
+// What is installed does what it should in a cluster that runs pods, as far as can be seen without one.
+func (c *cluster) testManifests(t *testing.T) {
+	var deployment struct {
+		Spec struct {
+			Replicas int
+			Template struct {
+				Metadata map[string]any `json:"metadata"`
+				Spec     map[string]any `json:"spec"`
+			}
+		}
+	}
+	out := kubectl(t, "get", "deployment", account, "-n", system, "-o", "json")
+	if err := json.Unmarshal([]byte(out), &deployment); err != nil {
+		t.Fatal(err)
+	}
+	if deployment.Spec.Replicas != 2 || deployment.Spec.Template.Spec["terminationGracePeriodSeconds"] != 40.0 {
+		t.Errorf("deployment is %s", out)
+	}
+	// The namespace enforces the restricted profile; a pod of the template gets past it.
+	pod, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "Pod", "spec": deployment.Spec.Template.Spec,
+		"metadata": map[string]any{"name": "probe", "namespace": system, "labels": deployment.Spec.Template.Metadata["labels"]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := runKubectl(t.Context(), string(pod), "create", "--dry-run=server", "-f", "-"); err != nil || strings.Contains(out, "violate") {
+		t.Errorf("a pod of the template: %v\n%s", err, out)
+	}
+	// The binary takes the deployment's arguments.
+	containers, _ := deployment.Spec.Template.Spec["containers"].([]any)
+	container, _ := containers[0].(map[string]any)
+	var args []string
+	for _, arg := range container["args"].([]any) {
+		args = append(args, fmt.Sprint(arg))
+	}
+	s, err := parse(args, func(string) (string, bool) { return "", false })
+	if err != nil || s.uriFile != "/etc/mongolock/mongodb/uri" || s.manager.Metrics.BindAddress != ":8443" || s.manager.HealthProbeBindAddress != ":8081" {
+		t.Errorf("arguments %q: %v", args, err)
+	}
+	// The role is enough, as the other tests show, and no more than that.
+	for _, verb := range []string{"create leases", "update leases", "get secrets", "list secrets", "get configmaps", "create distributedlocks",
+		"update distributedlocks", "delete distributedlocks", "create pods", "delete events.events.k8s.io"} {
+		args := append([]string{"auth", "can-i", "-n", system, "--as=system:serviceaccount:" + system + ":" + account}, strings.Fields(verb)...)
+		if out, _ := runKubectl(t.Context(), "", args...); strings.TrimSpace(out) != "no" {
+			t.Errorf("may the operator %s? %s", verb, out)
+		}
+	}
+}
+
+// Two replicas elect a leader, which mirrors; when it is stopped the other takes over, and at the end nobody leads.
+func (c *cluster) testReplicas(t *testing.T) {
+	database := servertest.Database(t)
+	uri := writeFile(t, servertest.MongoDBURI())
+	first := c.start(t, nil, "--mongodb-uri-file="+uri, "--mongodb-database="+database)
+	waitFor(t, system, "operator", "Held=true")
+	second := c.start(t, nil, "--mongodb-uri-file="+uri, "--mongodb-database="+database)
+	second.serves(t, "/readyz")
+	first.serves(t, "/healthz")
+	leader := holder(t)
+
+	locks := connect(t, database)
+	lease, err := locks.TryLock(t.Context(), "default/nightly-report", mongolock.WithOwner("worker"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "default", "nightly-report", "Held=true")
+	c.testMetrics(t, first)
+
+	first.stop(t, 0)
+	await(t, "the other replica leads", func() bool { return holder(t) != leader && holder(t) != "" })
+	if err := lease.Unlock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "default", "nightly-report", "Held=false")
+	second.stop(t, 0)
+	if state, err := locks.Get(t.Context(), system+"/operator"); err != nil || state.Held() || state.Grants != 2 {
+		t.Errorf("after the last replica has stopped: %+v %v", state, err)
+	}
+}
+
+// Metrics are for those whom the API server lets read them.
+func (c *cluster) testMetrics(t *testing.T, o *operator) {
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	scrape := func(token string) (int, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+o.metrics+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close() //nolint:errcheck // read to its end
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(body)
+	}
+	if status, _ := scrape(""); status != http.StatusUnauthorized {
+		t.Errorf("metrics without a token: %d", status)
+	}
+	if status, _ := scrape(c.token); status != http.StatusForbidden {
+		t.Errorf("metrics with a token without the right: %d", status)
+	}
+	kubectl(t, "create", "serviceaccount", "scraper", "-n", system)
+	kubectl(t, "create", "clusterrolebinding", "scraper", "--clusterrole=mongolock-metrics-reader", "--serviceaccount="+system+":scraper")
+	token := strings.TrimSpace(kubectl(t, "create", "token", "scraper", "-n", system))
+	var body string
+	await(t, "metrics with a token that has the right", func() bool {
+		var status int
+		status, body = scrape(token)
+		return status == http.StatusOK
+	})
+	for _, line := range []string{"mongolock_store_up 1", `mongolock_transitions_total{type="acquired"}`, `mongolock_status_writes_total{cause="mirror"}`,
+		"mongolock_feed_lag_seconds_count", `leader_election_master_status{name="mongolock-system/operator"} 1`} {
+		if !strings.Contains(body, line) {
+			t.Errorf("no %q in the metrics", line)
+		}
+	}
+}
+
+// Without the file the operator says so in the objects. When it comes the operator ends cleanly, and the next start works.
+func (c *cluster) testMissingFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "uri")
+	args := []string{"--mongodb-uri-file=" + file, "--mongodb-database=" + servertest.Database(t)}
+	o := c.start(t, nil, args...)
+	waitForReason(t, "StoreNotConfigured")
+	o.serves(t, "/healthz")
+	o.serves(t, "/readyz")
+	if err := os.WriteFile(file, []byte("not a connection string"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * uriPeriod)
+	o.serves(t, "/healthz") // that is no better
+	if err := os.WriteFile(file, []byte(servertest.MongoDBURI()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.ends(t, 0)
+	o = c.start(t, nil, args...)
+	waitForReason(t, "Mirrored")
+	o.stop(t, 0)
+}
+
+// The environment variable is used when there is no file; an unreachable server shows, and does not end the operator.
+func (c *cluster) testUnreachable(t *testing.T) {
+	o := c.start(t, []string{"MONGODB_URI=mongodb://user:sesame@" + freeAddress(t) + "/?serverSelectionTimeoutMS=1000"})
+	waitForReason(t, "StoreUnreachable")
+	o.serves(t, "/healthz")
+	o.serves(t, "/readyz")
+	o.stop(t, 0)
+	o.keepsSecret(t, "sesame")
+}
+
+// A wrong password shows, and appears nowhere.
+func (c *cluster) testWrongPassword(t *testing.T) {
+	uri, err := url.Parse(servertest.MongoDBURI())
+	if err != nil {
+		t.Fatal("the URI of the tests' MongoDB cannot be parsed")
+	}
+	uri.User = url.UserPassword("nobody", "open-sesame")
+	o := c.start(t, nil, "--mongodb-uri-file="+writeFile(t, uri.String()))
+	waitForReason(t, "StoreUnauthorized")
+	o.serves(t, "/healthz")
+	o.stop(t, 0)
+	o.keepsSecret(t, "open-sesame")
+	if out := kubectl(t, "get", "dlock,events", "-A", "-o", "yaml"); strings.Contains(out, "open-sesame") {
+		t.Error("the password is in an object or an event")
+	}
+}
+
+// A leader that loses the lock ends with an error: its standby may lead already.
+func (c *cluster) testLeadershipLost(t *testing.T) {
+	proxy, err := faultproxy.Start(servertest.MongoDBURI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	database := servertest.Database(t)
+	o := c.start(t, nil, "--mongodb-uri-file="+writeFile(t, proxy.URI()), "--mongodb-database="+database,
+		"--leader-election-lease-duration=4s", "--leader-election-renew-deadline=3s", "--leader-election-retry-period=500ms")
+	locks := connect(t, database)
+	await(t, "the operator leads", func() bool { // its object may still show an earlier test's leader
+		state, err := locks.Get(t.Context(), system+"/operator")
+		return err == nil && state.Held()
+	})
+	proxy.Refuse()
+	o.ends(t, 1)
+	if !strings.Contains(o.log(), "leadership was lost") && !strings.Contains(o.log(), "leader election lost") {
+		t.Errorf("the log does not say why:\n%s", o.log())
+	}
+}
+
+// Wrong flags are told in one line, before anything is done.
+func (c *cluster) testBadFlags(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--no-such-flag"}, 2, "flag provided but not defined: -no-such-flag"},
+		{[]string{"now"}, 2, `unexpected argument "now"`},
+		{[]string{"--mongodb-uri-file=" + writeFile(t, servertest.MongoDBURI()), "--leader-election-lease-duration=10s"}, 1,
+			"LeaseDuration 10s must be at least"},
+	} {
+		o := c.start(t, nil, tt.args...)
+		o.ends(t, tt.code)
+		if !strings.Contains(o.log(), tt.want) {
+			t.Errorf("%q: no %q in\n%s", tt.args, tt.want, o.log())
+		}
+	}
+}

@@ -1,0 +1,112 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mongolock/operator/hack/servers"
+	"github.com/mongolock/operator/hack/servers/servertest"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(soon); !holds(); time.Sleep(tick) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s", soon, what)
+		}
+	}
+}
+
+func runKubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	path, err := servers.Kubectl()
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*soon)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, append([]string{"--kubeconfig", servertest.Kubeconfig()}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// kubectl runs a kubectl that must succeed.
+func kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := runKubectl(t.Context(), "", args...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// waitFor waits for a condition of an object, with kubectl.
+func waitFor(t *testing.T, namespace, name, condition string) {
+	t.Helper()
+	kubectl(t, "wait", "-n", namespace, "dlock/"+name, "--for=condition="+condition, "--timeout="+soon.String())
+}
+
+// waitForReason waits until all objects have this reason in their condition Ready.
+func waitForReason(t *testing.T, reason string) {
+	t.Helper()
+	kubectl(t, "wait", "-A", "dlock", "--all", `--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+reason, "--timeout="+soon.String())
+}
+
+// holder is who leads, as the object of the operator's own lock shows it.
+func holder(t *testing.T) string {
+	t.Helper()
+	return kubectl(t, "get", "dlock", "operator", "-n", system, "-o", "jsonpath={.status.holder}")
+}
+
+func connect(t *testing.T, database string) *mongolock.Client {
+	t.Helper()
+	client, err := mongolock.Connect(t.Context(), servertest.MongoDBURI(), mongolock.WithDatabase(database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), soon)
+		defer cancel()
+		if err := client.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return client
+}
+
+func writeFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "uri")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// freeAddress is an address on which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
