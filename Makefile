@@ -86,6 +86,7 @@ mongodb-stop: ## Stop the MongoDB that make mongodb started.
 
 .PHONY: demo
 demo: testenv ## Run everything on this machine, live; DURATION=30s ends by itself and checks what it shows.
+	@echo "Building the demo (the first time about a minute)"
 	@go build -o $(LOCALBIN)/demo ./hack/demo
 	@$(LOCALBIN)/demo $(if $(DURATION),--duration=$(DURATION))
 
