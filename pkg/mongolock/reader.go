@@ -18,6 +18,8 @@ const (
 	// readPeriod is the time between two looks at what changed, sweepPeriod between two searches for leases that ended unnoticed.
 	readPeriod  = 500 * time.Millisecond
 	sweepPeriod = time.Second
+	// maxReadPause is the longest time between two looks while they fail.
+	maxReadPause = 2 * time.Second
 	// overlap is how far each look and each sweep reaches back behind the last one: changes become visible later than they are
 	// stamped, and not in the order of their stamps.
 	overlap = 2 * time.Second
@@ -80,7 +82,7 @@ func (r *reader) run(ctx context.Context) {
 			return
 		}
 		r.feed.report(r, err)
-		pause = min(2*pause, 4*readPeriod)
+		pause = min(2*pause, maxReadPause)
 		if err == nil {
 			pause = readPeriod
 		}
