@@ -69,7 +69,7 @@ func (s clientSettings) validate() error {
 		return invalid("the database has no name")
 	case s.collection == "":
 		return invalid("the collection has no name")
-	case s.grace < MinGrace || s.grace > maxGrace || s.grace%time.Second != 0:
+	case s.grace != 0 && (s.grace < MinGrace || s.grace > maxGrace || s.grace%time.Second != 0):
 		return invalid("grace is %s; it must be %s to %s in whole seconds", s.grace, MinGrace, maxGrace)
 	case s.minLease < 10*time.Millisecond || s.minLease > MinLease:
 		return invalid("shortest lease is %s; it must be 10ms to %s", s.minLease, MinLease)

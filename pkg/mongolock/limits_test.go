@@ -38,7 +38,7 @@ const (
 	euro = "€"
 )
 
-func TestLimitsOfAnAcquisition(t *testing.T) {
+func TestRule09LimitsOfAnAcquisition(t *testing.T) {
 	cases := map[string]struct {
 		id    string
 		opts  []LockOption
@@ -122,7 +122,7 @@ func TestLimitsOfAnAcquisition(t *testing.T) {
 }
 
 // A client refuses the same as defaults, and what concerns it alone, before anything is sent.
-func TestLimitsOfAClient(t *testing.T) {
+func TestRule09LimitsOfAClient(t *testing.T) {
 	cases := map[string]struct {
 		opts  []Option
 		limit string

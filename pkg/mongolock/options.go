@@ -25,7 +25,7 @@ const (
 	DefaultLease = 15 * time.Second
 	// DefaultRetryPeriod is the longest that [Client.Lock] waits between two tries.
 	DefaultRetryPeriod = 5 * time.Second
-	// DefaultGrace is how long a lock's document is kept after its last use.
+	// DefaultGrace is how long a lock's document is kept after its last use where nobody said otherwise.
 	DefaultGrace = time.Hour
 )
 
@@ -41,7 +41,7 @@ type LockOption interface {
 // clientSettings are fixed for a client's life.
 type clientSettings struct {
 	database, collection string
-	grace                time.Duration
+	grace                time.Duration // 0: the default, or what the collection has
 	minLease             time.Duration
 	keepOnClose          bool
 	deferCheck           bool
@@ -72,7 +72,6 @@ func defaultSettings() clientSettings {
 	return clientSettings{
 		database:   DefaultDatabase,
 		collection: DefaultCollection,
-		grace:      DefaultGrace,
 		minLease:   MinLease,
 		log:        logr.Discard(),
 		lock: lockSettings{
@@ -104,8 +103,8 @@ func WithCollection(name string) Option {
 }
 
 // WithGrace sets how long the document of an unused lock is kept before the server purges it; default [DefaultGrace], at least one
-// minute. Purging is hygiene only: leases end without it, and tokens keep growing over it. An existing TTL index with another
-// period is changed.
+// minute, in whole seconds. Purging is hygiene only: leases end without it, and tokens keep growing over it. An existing TTL index
+// with another period is changed, which needs the privilege collMod (role dbAdmin); without this option it is left as it is.
 func WithGrace(d time.Duration) Option {
 	return clientOption(func(s *clientSettings) { s.grace = d })
 }

@@ -106,7 +106,7 @@ var allowed = []string{
 	"$$NOW", "$$h",
 }
 
-func TestOnlySharedOperators(t *testing.T) {
+func TestRule04OnlySharedOperators(t *testing.T) {
 	for name, value := range golden() {
 		walk(t, value, func(path []string, text string, isKey bool) {
 			isFilter := strings.HasSuffix(name, "_filter") || strings.HasPrefix(name, "find_") || name == "stub"
@@ -125,7 +125,7 @@ func TestOnlySharedOperators(t *testing.T) {
 }
 
 // A variable inside $map and $filter may only be the one that they make; $let there crashes some servers.
-func TestNoLetInsideMapOrFilter(t *testing.T) {
+func TestRule04NoLetInsideMapOrFilter(t *testing.T) {
 	for name, value := range golden() {
 		walk(t, value, func(path []string, text string, isKey bool) {
 			if isKey && text == "$let" && (slices.Contains(path, "$map") || slices.Contains(path, "$filter")) {
@@ -136,7 +136,7 @@ func TestNoLetInsideMapOrFilter(t *testing.T) {
 }
 
 // What callers supply is data: in a pipeline below $literal, in a filter a value to compare with, and never a key.
-func TestCallersStringsAreData(t *testing.T) {
+func TestRule01CallersStringsAreData(t *testing.T) {
 	for range 300 {
 		lock, holderID, owner := hostile(), hostile(), hostile()
 		meta := map[string]string{}

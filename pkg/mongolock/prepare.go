@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 package mongolock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,9 +33,9 @@ func (s *mongoStore) prepare(ctx context.Context, grace time.Duration) error {
 	return s.ensureIndexes(ctx, grace)
 }
 
-// ensureIndexes creates the indexes; where the TTL index stands with another period, that is changed.
+// ensureIndexes creates the indexes; where the TTL index stands with another period, that is changed, unless grace is 0.
 func (s *mongoStore) ensureIndexes(ctx context.Context, grace time.Duration) error {
-	seconds := int32(grace / time.Second)
+	seconds := int32(cmp.Or(grace, DefaultGrace) / time.Second)
 	ttl := mongo.IndexModel{
 		Keys: bson.D{{Key: "expiresAt", Value: 1}},
 		// Partial: in a collection that is not ours alone, other documents may have such a field too.
@@ -45,20 +46,25 @@ func (s *mongoStore) ensureIndexes(ctx context.Context, grace time.Duration) err
 		Keys:    bson.D{{Key: "changedAt", Value: 1}},
 		Options: options.Index().SetName(changedIndex),
 	}
-	operation := fmt.Sprintf("create the indexes %s and %s", ttlIndex, changedIndex)
 	_, err := s.coll.Indexes().CreateMany(ctx, []mongo.IndexModel{ttl, changed})
 	if isIndexConflict(err) {
-		operation = fmt.Sprintf("give the index %s expireAfterSeconds %d, which needs the privilege collMod (role dbAdmin); "+
-			"or use the same WithGrace everywhere, and no index of your own on expiresAt or changedAt", ttlIndex, seconds)
-		err = s.coll.Database().RunCommand(ctx, bson.D{
-			{Key: "collMod", Value: s.coll.Name()},
-			{Key: "index", Value: bson.D{{Key: "name", Value: ttlIndex}, {Key: "expireAfterSeconds", Value: seconds}}},
-		}).Err()
-		if err == nil {
-			_, err = s.coll.Indexes().CreateMany(ctx, []mongo.IndexModel{changed})
+		if grace != 0 {
+			if err := s.setGrace(ctx, seconds); err != nil {
+				return err
+			}
 		}
+		_, err = s.coll.Indexes().CreateMany(ctx, []mongo.IndexModel{changed})
 	}
-	return classify(operation, err)
+	return classify(fmt.Sprintf("create the indexes %s and %s", ttlIndex, changedIndex), err)
+}
+
+func (s *mongoStore) setGrace(ctx context.Context, seconds int32) error {
+	err := s.coll.Database().RunCommand(ctx, bson.D{
+		{Key: "collMod", Value: s.coll.Name()},
+		{Key: "index", Value: bson.D{{Key: "name", Value: ttlIndex}, {Key: "expireAfterSeconds", Value: seconds}}},
+	}).Err()
+	return classify(fmt.Sprintf("give the index %s expireAfterSeconds %d, which needs the privilege collMod (role dbAdmin); or do without "+
+		"WithGrace, and have no index of your own on expiresAt", ttlIndex, seconds), err)
 }
 
 // isIndexConflict: an index of this name or these keys exists with other options.

@@ -112,7 +112,7 @@ func TestRule03RefusedAcquireWritesNothing(t *testing.T) {
 	}
 }
 
-// Rule 4, that pipelines stay inside the operators that all servers share, is TestRule04OperatorsAllServersShare.
+// Rule 4, that pipelines stay inside the operators that all servers share, is TestRule04OnlySharedOperators in pipeline_test.go.
 
 // Rule 5: whatever the caller's client says, the engine writes with majority, reads from the primary, and encodes its own way.
 func TestRule05OwnCollectionHandle(t *testing.T) {
@@ -287,7 +287,7 @@ func TestRule08CancelledAcquireLeavesNothing(t *testing.T) {
 	}
 }
 
-// Rule 9, that everything callers send is bounded, is in limits_test.go.
+// Rule 9, that everything callers send is bounded, is TestRule09LimitsOfAnAcquisition in limits_test.go.
 
 // Rule 10: a server that cannot run the engine is refused with the name of what it lacks, and left as it was.
 func TestRule10UnsupportedServerIsRefused(t *testing.T) {
