@@ -14,20 +14,23 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
 	"go.uber.org/zap/zapcore"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
 	"github.com/mongolock/operator/api/v1alpha1"
@@ -41,6 +44,9 @@ const (
 	uriPeriod = 2 * time.Second
 	// closeTimeout bounds the end of the connection to MongoDB.
 	closeTimeout = 5 * time.Second
+	// clusterTimeout bounds the question which cluster this is, and suffixLength is the length of the answer.
+	clusterTimeout = 10 * time.Second
+	suffixLength   = 8
 	// apiQPS and apiBurst bound the requests to the API server, which the client library does not: when many locks change hands at
 	// once, statuses come a little later.
 	apiQPS, apiBurst = 50, 100
@@ -94,7 +100,8 @@ func parse(args []string, environment func(string) (string, bool)) (*settings, e
 	}
 	f.StringVar(&s.election.Namespace, "leader-election-namespace", namespace,
 		"First part of the id of the lock that the leader holds; by default POD_NAMESPACE.")
-	f.StringVar(&s.election.Name, "leader-election-id", "operator", "Second part of that id.")
+	f.StringVar(&s.election.Name, "leader-election-id", "", "Second part of that id; by default operator-<first 8 characters of the uid of "+
+		"the namespace kube-system>, so that operators of several clusters can share a database.")
 	s.manager.LeaseDuration = f.Duration("leader-election-lease-duration", resourcelock.DefaultLeaseDuration, "How long leadership outlives a dead leader.")
 	s.manager.RenewDeadline = f.Duration("leader-election-renew-deadline", resourcelock.DefaultRenewDeadline, "How long a leader tries to renew before it gives up.")
 	s.manager.RetryPeriod = f.Duration("leader-election-retry-period", resourcelock.DefaultRetryPeriod, "Time between two tries to lead, or to renew.")
@@ -121,10 +128,26 @@ func parse(args []string, environment func(string) (string, bool)) (*settings, e
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
-	if f.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q: all settings are flags, see --help", f.Arg(0))
+	if err := s.validate(f.NArg()); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// validate refuses what cannot work. It quotes nothing: people do put a connection string into the wrong place.
+func (s *settings) validate(arguments int) error {
+	switch {
+	case arguments > 0:
+		return fmt.Errorf("unexpected arguments (%d): all settings are flags, see --help", arguments)
+	case strings.Contains(s.uriFile, "://"):
+		return errors.New("--mongodb-uri-file takes the name of a file that has the connection string in it, not the string itself; " +
+			"to pass the string use the environment variable MONGODB_URI")
+	case s.database == "" || len(s.database) > 63 || strings.ContainsAny(s.database, "/\\. \"$*<>:|?\x00"):
+		return errors.New("--mongodb-database must have 1 to 63 bytes and none of the characters /\\. \"$*<>:|?")
+	case s.collection == "" || len(s.database)+1+len(s.collection) > 255 || strings.ContainsAny(s.collection, "$\x00") || strings.HasPrefix(s.collection, "system."):
+		return errors.New("--mongodb-collection must have at least 1 byte, with the database's name and a dot at most 255, no $, and not begin with \"system.\"")
+	}
+	return nil
 }
 
 // run runs the operator until ctx ends or something fails. Without a usable connection string it runs all the same, and shows that in
@@ -135,8 +158,11 @@ func run(ctx context.Context, s *settings, log logr.Logger) error {
 	uri, client, err := s.connect(ctx)
 	if err != nil {
 		log.Info("No usable MongoDB connection string; waiting for one", "reason", err.Error())
+		if errors.Is(err, mongolock.ErrUnreachable) { // DNS does not know the name in it
+			s.controller.WithoutStore = v1alpha1.ReasonStoreUnreachable
+		}
 	}
-	mgr, err := s.newManager(ctx, client)
+	start, err := s.newManager(ctx, client, log)
 	if err != nil {
 		return err
 	}
@@ -144,7 +170,7 @@ func run(ctx context.Context, s *settings, log logr.Logger) error {
 		s.awaitURI(ctx, uri, log)
 		stop()
 	}()
-	if err := mgr.Start(ctx); err != nil {
+	if err := start(ctx); err != nil {
 		return err // leadership may be lost and something still at work: end at once
 	}
 	if client == nil {
@@ -158,8 +184,9 @@ func run(ctx context.Context, s *settings, log logr.Logger) error {
 	return nil
 }
 
-// newManager sets up everything that runs. Without a client there is no leader election, and every replica says what is missing.
-func (s *settings) newManager(ctx context.Context, client *mongolock.Client) (ctrl.Manager, error) {
+// newManager sets up everything that runs, and returns what runs it. Without a client there is no leader election, and every replica
+// says what is missing.
+func (s *settings) newManager(ctx context.Context, client *mongolock.Client, log logr.Logger) (start func(context.Context) error, err error) {
 	restConfig, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("find the Kubernetes API server: %w", err)
@@ -177,29 +204,67 @@ func (s *settings) newManager(ctx context.Context, client *mongolock.Client) (ct
 	if err := errors.Join(clientgoscheme.AddToScheme(opts.Scheme), v1alpha1.AddToScheme(opts.Scheme)); err != nil {
 		return nil, err
 	}
-	var guard manager.RunnableFunc
 	if client != nil {
 		s.controller.Store = controllers.NewStore(client)
 	}
+	var lock *resourcelock.Lock
 	if client != nil && s.elect {
-		lock, err := resourcelock.ConfigureManager(&opts, client, s.election)
-		if err != nil {
+		if lock, err = s.newLock(ctx, &opts, client, restConfig); err != nil {
 			return nil, fmt.Errorf("set up the leader election: %w", err)
 		}
-		guard = lock.Guard
+		log.Info("Leader election", "lock", lock.Describe(), "identity", lock.Identity())
+		s.controller.StandbyDelay = *opts.LeaseDuration
 	}
 	mgr, err := ctrl.NewManager(restConfig, opts)
 	if err != nil {
 		return nil, fmt.Errorf("set up the manager: %w", err)
 	}
-	if guard != nil {
-		err = mgr.Add(guard)
+	start = mgr.Start
+	if lock != nil {
+		start = func(ctx context.Context) error { return lock.Run(ctx, mgr) }
+		err = mgr.AddHealthzCheck("leadership", lock.Healthz) // should the process outlive its leadership for whatever reason
 	}
 	// Liveness does not ask for MongoDB: a restart would not bring it back.
 	if err := errors.Join(err, controllers.Setup(ctx, mgr, s.controller), mgr.AddHealthzCheck("ping", healthz.Ping)); err != nil {
 		return nil, fmt.Errorf("set up the controller: %w", err)
 	}
-	return mgr, nil
+	return start, nil
+}
+
+// newLock makes the lock that the leader holds, and has the manager elect with it.
+func (s *settings) newLock(ctx context.Context, opts *ctrl.Options, client *mongolock.Client, restConfig *rest.Config) (*resourcelock.Lock, error) {
+	election := s.election
+	if election.Name == "" {
+		suffix, err := clusterSuffix(ctx, restConfig)
+		if err != nil {
+			return nil, err
+		}
+		election.Name = "operator-" + suffix
+	}
+	return resourcelock.ConfigureManager(opts, client, election)
+}
+
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+
+// clusterSuffix tells this cluster from others that keep their locks in the same database: a leader shared with them would leave the
+// objects of all clusters but its own empty. There is no id of a cluster, but kube-system is never made anew.
+func clusterSuffix(ctx context.Context, restConfig *rest.Config) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
+	defer cancel()
+	api, err := corev1client.NewForConfig(restConfig)
+	if err != nil {
+		return "", fmt.Errorf("make a client of the API server: %w", err)
+	}
+	namespace, err := api.Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("the default of --leader-election-id needs the uid of the namespace %s, which cannot be read; allow that "+
+			"or set the flag: %w", metav1.NamespaceSystem, err)
+	}
+	if len(namespace.UID) < suffixLength {
+		return "", fmt.Errorf("the uid %q of the namespace %s is shorter than %d characters; set --leader-election-id", namespace.UID,
+			metav1.NamespaceSystem, suffixLength)
+	}
+	return string(namespace.UID[:suffixLength]), nil
 }
 
 // uri reads the connection string. Its errors do not contain it.
@@ -212,12 +277,16 @@ func (s *settings) uri() (string, error) {
 	}
 	content, err := os.ReadFile(s.uriFile)
 	if err != nil {
-		return "", fmt.Errorf("--mongodb-uri-file: %w", err)
+		var failure *fs.PathError // which has the name too
+		if errors.As(err, &failure) {
+			err = failure.Err
+		}
+		return "", fmt.Errorf("the file of --mongodb-uri-file cannot be read: %w", err)
 	}
 	if uri := strings.TrimSpace(string(content)); uri != "" {
 		return uri, nil
 	}
-	return "", fmt.Errorf("--mongodb-uri-file: %s is empty", s.uriFile)
+	return "", errors.New("the file of --mongodb-uri-file is empty")
 }
 
 // connect makes a client of the connection string. The server is not asked yet; whatever it says later shows in the objects.
@@ -238,6 +307,10 @@ func (s *settings) connect(ctx context.Context) (uri string, client *mongolock.C
 // was changed, or when ctx ends. The operator ends then, without an error, and Kubernetes starts it again with the new string. So the
 // rest of the program may take for granted that there is one client, and there is one way to start.
 func (s *settings) awaitURI(ctx context.Context, used string, log logr.Logger) {
+	refused := ""
+	if used == "" {
+		refused, _ = s.uri() // told already
+	}
 	ticker := time.NewTicker(uriPeriod)
 	defer ticker.Stop()
 	for {
@@ -246,12 +319,17 @@ func (s *settings) awaitURI(ctx context.Context, used string, log logr.Logger) {
 			return
 		case <-ticker.C:
 		}
-		if uri, err := s.uri(); err != nil || uri == used {
+		uri, err := s.uri()
+		if err != nil || uri == used {
 			continue
 		}
 		_, client, err := s.connect(ctx)
-		if err != nil {
-			continue // no better than what we have
+		if err != nil { // no better than what we have
+			if uri != refused {
+				refused = uri
+				log.Info("The new MongoDB connection string cannot be used; going on without it", "reason", err.Error())
+			}
+			continue
 		}
 		log.Info("There is a new MongoDB connection string; ending, to be started again with it")
 		if err := client.Close(ctx); err != nil {

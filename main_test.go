@@ -38,6 +38,9 @@ const (
 	account = "mongolock-controller-manager"
 )
 
+// shortLease makes leadership, and with it the time before a replica that does not lead speaks of an outage, short.
+var shortLease = []string{"--leader-election-lease-duration=4s", "--leader-election-renew-deadline=3s", "--leader-election-retry-period=500ms"}
+
 func TestMain(m *testing.M) { servertest.Run(m, servertest.MongoDB, servertest.Kubernetes) }
 
 func TestParse(t *testing.T) {
@@ -49,7 +52,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.database != "from-env" || s.collection != "from-flag" || s.elect || s.election.Namespace != "here" || s.election.Name != "operator" ||
+	if s.database != "from-env" || s.collection != "from-flag" || s.elect || s.election.Namespace != "here" || s.election.Name != "" ||
 		*s.manager.RetryPeriod != 3*time.Second || !s.manager.Metrics.SecureServing || s.manager.Metrics.BindAddress != ":8443" || s.http2 ||
 		s.controller.AllowForeignIDs {
 		t.Errorf("got %+v", s)
@@ -61,8 +64,35 @@ func TestParse(t *testing.T) {
 		}
 	}
 	environment = nil
-	if _, err := parse([]string{"run"}, lookup); err == nil || !strings.Contains(err.Error(), `unexpected argument "run"`) {
-		t.Errorf("an argument: %v", err)
+	long := strings.Repeat("x", 255)
+	for _, tt := range []struct{ arg, want string }{
+		{"mongodb://user:sesame@host", "unexpected arguments (1)"},
+		{"--mongodb-uri-file=mongodb://user:sesame@host", "--mongodb-uri-file takes the name of a file"},
+		{"--mongodb-database=mongodb://user:sesame@host", "--mongodb-database must have"},
+		{"--mongodb-database=", "--mongodb-database must have"},
+		{"--mongodb-database=" + long, "--mongodb-database must have"},
+		{"--mongodb-collection=a$b:sesame", "--mongodb-collection must have"},
+		{"--mongodb-collection=system.x", "--mongodb-collection must have"},
+		{"--mongodb-collection=", "--mongodb-collection must have"},
+		{"--mongodb-collection=" + long, "--mongodb-collection must have"},
+	} {
+		if _, err := parse([]string{tt.arg}, lookup); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("%s: %v", tt.arg, err)
+		}
+	}
+}
+
+// Whatever is given for a file, the error does not repeat it: it may be a password.
+func TestUnreadableFile(t *testing.T) {
+	for file, want := range map[string]string{
+		filepath.Join(t.TempDir(), "sesame"): "no such file",
+		t.TempDir():                          "is a directory",
+		writeFile(t, " \n"):                  "is empty",
+	} {
+		s := &settings{uriFile: file}
+		if _, err := s.uri(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", want, err)
+		}
 	}
 }
 
@@ -71,6 +101,7 @@ type cluster struct {
 	binary string
 	token  string // of the operator's service account
 	config string // kubeconfig with that token
+	leader string // the default --leader-election-id
 }
 
 // The real binary, with the rights that config/ gives it and no more, against real servers.
@@ -82,7 +113,9 @@ func TestOperator(t *testing.T) {
 	t.Run("missing file", c.testMissingFile)
 	t.Run("unreachable", c.testUnreachable)
 	t.Run("wrong password", c.testWrongPassword)
+	t.Run("unknown name", c.testUnknownName)
 	t.Run("leadership lost", c.testLeadershipLost)
+	t.Run("no cluster id", c.testNoClusterID)
 	t.Run("bad flags", c.testBadFlags)
 }
 
@@ -90,7 +123,8 @@ func (c *cluster) install(t *testing.T) {
 	t.Helper()
 	kubectl(t, "apply", "--server-side", "-k", "config/default")
 	kubectl(t, "wait", "--for=condition=Established", "crd/distributedlocks.locks.mongolock.dev", "--timeout=20s")
-	kubectl(t, "apply", "--server-side", "-k", "config/samples")
+	c.leader = "operator-" + kubectl(t, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")[:8]
+	applySamples(t, c.leader)
 	c.token = strings.TrimSpace(kubectl(t, "create", "token", account, "-n", system))
 	config, err := clientcmd.LoadFromFile(servertest.Kubeconfig())
 	if err != nil {
@@ -150,9 +184,9 @@ func (c *cluster) testManifests(t *testing.T) {
 	}
 	// The role is enough, as the other tests show, and no more than that.
 	for _, verb := range []string{"create leases", "update leases", "get secrets", "list secrets", "get configmaps", "create distributedlocks",
-		"update distributedlocks", "delete distributedlocks", "create pods", "delete events.events.k8s.io"} {
+		"update distributedlocks", "delete distributedlocks", "create pods", "delete events.events.k8s.io", "list namespaces", "get namespaces/default"} {
 		args := append([]string{"auth", "can-i", "-n", system, "--as=system:serviceaccount:" + system + ":" + account}, strings.Fields(verb)...)
-		if out, _ := runKubectl(t.Context(), "", args...); strings.TrimSpace(out) != "no" {
+		if out, _ := runKubectl(t.Context(), "", args...); !strings.HasSuffix("\n"+strings.TrimSpace(out), "\nno") { // after a warning
 			t.Errorf("may the operator %s? %s", verb, out)
 		}
 	}
@@ -167,6 +201,7 @@ func (c *cluster) testReplicas(t *testing.T) {
 	second := c.start(t, nil, "--mongodb-uri-file="+uri, "--mongodb-database="+database)
 	second.serves(t, "/readyz")
 	first.serves(t, "/healthz")
+	first.serves(t, "/healthz/leadership")
 	leader := holder(t)
 
 	locks := connect(t, database)
@@ -184,7 +219,7 @@ func (c *cluster) testReplicas(t *testing.T) {
 	}
 	waitFor(t, "default", "nightly-report", "Held=false")
 	second.stop(t, 0)
-	if state, err := locks.Get(t.Context(), system+"/operator"); err != nil || state.Held() || state.Grants != 2 {
+	if state, err := locks.Get(t.Context(), system+"/"+c.leader); err != nil || state.Held() || state.Grants != 2 {
 		t.Errorf("after the last replica has stopped: %+v %v", state, err)
 	}
 }
@@ -227,7 +262,7 @@ func (c *cluster) testMetrics(t *testing.T, o *operator) {
 		return status == http.StatusOK
 	})
 	for _, line := range []string{"mongolock_store_up 1", `mongolock_transitions_total{type="acquired"}`, `mongolock_status_writes_total{cause="mirror"}`,
-		"mongolock_feed_lag_seconds_count", `leader_election_master_status{name="mongolock-system/operator"} 1`} {
+		"mongolock_feed_lag_seconds_count", `leader_election_master_status{name="mongolock-system/` + c.leader + `"} 1`} {
 		if !strings.Contains(body, line) {
 			t.Errorf("no %q in the metrics", line)
 		}
@@ -247,6 +282,9 @@ func (c *cluster) testMissingFile(t *testing.T) {
 	}
 	time.Sleep(2 * uriPeriod)
 	o.serves(t, "/healthz") // that is no better
+	if n := strings.Count(o.log(), "cannot be used; going on without it"); n != 1 {
+		t.Errorf("the log tells %d times of the string that cannot be used, want once", n)
+	}
 	if err := os.WriteFile(file, []byte(servertest.MongoDBURI()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +296,7 @@ func (c *cluster) testMissingFile(t *testing.T) {
 
 // The environment variable is used when there is no file; an unreachable server shows, and does not end the operator.
 func (c *cluster) testUnreachable(t *testing.T) {
-	o := c.start(t, []string{"MONGODB_URI=mongodb://user:sesame@" + freeAddress(t) + "/?serverSelectionTimeoutMS=1000"})
+	o := c.start(t, []string{"MONGODB_URI=mongodb://user:sesame@" + freeAddress(t) + "/?serverSelectionTimeoutMS=1000"}, shortLease...)
 	waitForReason(t, "StoreUnreachable")
 	o.serves(t, "/healthz")
 	o.serves(t, "/readyz")
@@ -273,7 +311,7 @@ func (c *cluster) testWrongPassword(t *testing.T) {
 		t.Fatal("the URI of the tests' MongoDB cannot be parsed")
 	}
 	uri.User = url.UserPassword("nobody", "open-sesame")
-	o := c.start(t, nil, "--mongodb-uri-file="+writeFile(t, uri.String()))
+	o := c.start(t, nil, append([]string{"--mongodb-uri-file=" + writeFile(t, uri.String())}, shortLease...)...)
 	waitForReason(t, "StoreUnauthorized")
 	o.serves(t, "/healthz")
 	o.stop(t, 0)
@@ -281,6 +319,15 @@ func (c *cluster) testWrongPassword(t *testing.T) {
 	if out := kubectl(t, "get", "dlock,events", "-A", "-o", "yaml"); strings.Contains(out, "open-sesame") {
 		t.Error("the password is in an object or an event")
 	}
+}
+
+// A name that DNS does not know is not taken for a string that is missing.
+func (c *cluster) testUnknownName(t *testing.T) {
+	o := c.start(t, []string{"MONGODB_URI=mongodb+srv://user:sesame@mongolock.invalid/"})
+	waitForReason(t, "StoreUnreachable")
+	o.serves(t, "/healthz")
+	o.stop(t, 0)
+	o.keepsSecret(t, "sesame")
 }
 
 // A leader that loses the lock ends with an error: its standby may lead already.
@@ -291,17 +338,42 @@ func (c *cluster) testLeadershipLost(t *testing.T) {
 	}
 	defer proxy.Close()
 	database := servertest.Database(t)
-	o := c.start(t, nil, "--mongodb-uri-file="+writeFile(t, proxy.URI()), "--mongodb-database="+database,
-		"--leader-election-lease-duration=4s", "--leader-election-renew-deadline=3s", "--leader-election-retry-period=500ms")
+	o := c.start(t, nil, append([]string{"--mongodb-uri-file=" + writeFile(t, proxy.URI()), "--mongodb-database=" + database}, shortLease...)...)
 	locks := connect(t, database)
 	await(t, "the operator leads", func() bool { // its object may still show an earlier test's leader
-		state, err := locks.Get(t.Context(), system+"/operator")
+		state, err := locks.Get(t.Context(), system+"/"+c.leader)
 		return err == nil && state.Held()
 	})
 	proxy.Refuse()
 	o.ends(t, 1)
 	if !strings.Contains(o.log(), "leadership was lost") && !strings.Contains(o.log(), "leader election lost") {
 		t.Errorf("the log does not say why:\n%s", o.log())
+	}
+}
+
+// An operator that may not read what its election is named after says which flag helps, and with that flag it runs.
+func (c *cluster) testNoClusterID(t *testing.T) {
+	kubectl(t, "create", "serviceaccount", "stranger", "-n", system)
+	config, err := clientcmd.LoadFromFile(c.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.AuthInfos[account] = &clientcmdapi.AuthInfo{Token: strings.TrimSpace(kubectl(t, "create", "token", "stranger", "-n", system))}
+	stranger := *c
+	stranger.config = filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, stranger.config); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--mongodb-uri-file=" + writeFile(t, servertest.MongoDBURI()), "--mongodb-database=" + servertest.Database(t)}
+	o := stranger.start(t, nil, args...)
+	o.ends(t, 1)
+	if !strings.Contains(o.log(), "set the flag") || !strings.Contains(o.log(), "--leader-election-id") {
+		t.Errorf("the log does not name the flag:\n%s", o.log())
+	}
+	o = stranger.start(t, nil, append(args, "--leader-election-id=chosen")...)
+	o.serves(t, "/healthz")
+	if !strings.Contains(o.log(), system+"/chosen") {
+		t.Errorf("the log does not name the lock:\n%s", o.log())
 	}
 }
 
@@ -313,7 +385,7 @@ func (c *cluster) testBadFlags(t *testing.T) {
 		want string
 	}{
 		{[]string{"--no-such-flag"}, 2, "flag provided but not defined: -no-such-flag"},
-		{[]string{"now"}, 2, `unexpected argument "now"`},
+		{[]string{"now"}, 2, "unexpected arguments (1)"},
 		{[]string{"--mongodb-uri-file=" + writeFile(t, servertest.MongoDBURI()), "--leader-election-lease-duration=10s"}, 1,
 			"LeaseDuration 10s must be at least"},
 	} {

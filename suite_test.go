@@ -72,6 +72,23 @@ func holder(t *testing.T) string {
 	return kubectl(t, "get", "dlock", "operator", "-n", system, "-o", "jsonpath={.status.holder}")
 }
 
+// applySamples makes the objects of config/samples; the one that shows who leads gets the id that its comment asks for.
+func applySamples(t *testing.T, leader string) {
+	t.Helper()
+	const placeholder = "operator-00000000"
+	samples, err := os.ReadFile("config/samples/locks_v1alpha1_distributedlock.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(samples), placeholder); n != 1 {
+		t.Fatalf("%q is in the samples %d times, want 1", placeholder, n)
+	}
+	out, err := runKubectl(t.Context(), strings.Replace(string(samples), placeholder, leader, 1), "apply", "--server-side", "-f", "-")
+	if err != nil {
+		t.Fatalf("apply the samples: %v\n%s", err, out)
+	}
+}
+
 func connect(t *testing.T, database string) *mongolock.Client {
 	t.Helper()
 	client, err := mongolock.Connect(t.Context(), servertest.MongoDBURI(), mongolock.WithDatabase(database))

@@ -16,13 +16,28 @@ import (
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
-// checkTimeout bounds one look at a single document.
-const checkTimeout = 5 * time.Second
+const (
+	// checkTimeout bounds one look at a single document.
+	checkTimeout = 5 * time.Second
+	// fresh is how long an answer is not asked for again.
+	fresh = 20 * time.Second
+)
 
-// Check has the mirror find out whether a lock that the feed does not know is absent or has a foreign document in its place. It does
-// not wait; the objects of the lock are reconciled if the answer is news.
+// absence is why a lock is not in the mirror although somebody asked for it.
+type absence struct {
+	foreign bool // the document in its place was not written by mongolock
+	invalid bool // there can be no lock with such an id
+	at      time.Time
+}
+
+// Check has the mirror look up a lock that it does not have: the feed told of it before an object wanted it, or it is absent, or has
+// a foreign document in its place. It does not wait; the objects of the lock are reconciled if the answer is news.
 func (m *Mirror) Check(id string) {
 	m.mu.Lock()
+	if a, ok := m.absent[id]; ok && m.clock.Since(a.at) < fresh {
+		m.mu.Unlock()
+		return
+	}
 	m.asked[id] = struct{}{}
 	m.mu.Unlock()
 	select {
@@ -31,10 +46,15 @@ func (m *Mirror) Check(id string) {
 	}
 }
 
-// Forget drops what Check has found out, when an object of the lock is deleted.
-func (m *Mirror) Forget(id string) {
+// Forget drops what is known of a lock, when the last object of it is deleted.
+func (m *Mirror) Forget(ctx context.Context, id string) {
+	if m.wake.wanted(ctx, id) {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.overtake(id)
+	delete(m.locks, id)
 	delete(m.absent, id)
 	delete(m.asked, id)
 }
@@ -61,31 +81,47 @@ func (m *Mirror) nextAsked() (string, bool) {
 	defer m.mu.Unlock()
 	for id := range m.asked {
 		delete(m.asked, id)
+		m.checking, m.overtaken = id, false
 		return id, true
 	}
 	return "", false
+}
+
+// overtake makes the answer of a look at the lock that is under way worthless: something newer is known. m.mu is held.
+func (m *Mirror) overtake(id string) {
+	if m.checking == id {
+		m.overtaken = true
+	}
 }
 
 func (m *Mirror) check(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	state, err := m.store.Get(ctx, id)
-	foreign := errors.Is(err, mongolock.ErrForeignDocument)
-	if err != nil && !foreign {
+	found := absence{foreign: errors.Is(err, mongolock.ErrForeignDocument), invalid: errors.Is(err, mongolock.ErrInvalid), at: m.clock.Now()}
+	if err != nil && !found.foreign && !found.invalid {
 		return fmt.Errorf("get: %w", err)
 	}
-	if state.Exists {
-		return nil // the feed is about to say so
-	}
-	m.mu.Lock()
-	was, checked := m.absent[id]
-	_, known := m.locks[id]
-	if !known {
-		m.absent[id] = foreign
-	}
-	m.mu.Unlock()
-	if !known && (!checked || was != foreign) {
+	if m.learn(id, state, found) {
 		m.wake.lock(ctx, id)
 	}
 	return nil
+}
+
+// learn takes in the answer of a look, and tells whether it is news.
+func (m *Mirror) learn(id string, state mongolock.State, found absence) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, known := m.locks[id]
+	if known || m.overtaken {
+		return m.overtaken // whoever asked asks again, if there is still a reason
+	}
+	if state.Exists {
+		m.locks[id] = state
+		delete(m.absent, id)
+		return true
+	}
+	was, checked := m.absent[id]
+	m.absent[id] = found
+	return !checked || was.foreign != found.foreign || was.invalid != found.invalid
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/mongolock/operator/api/v1alpha1"
@@ -23,8 +24,9 @@ import (
 const maxNote = 1024
 
 // report emits the Kubernetes events of one status write, after it succeeded. They are derived from the difference between the status
-// before and what was mirrored, so a restart, which finds no difference, repeats none. Should the process die between the write and
-// the events, those are lost; the status has the last ten.
+// before and what was mirrored, so a restart, which finds no difference, repeats none. They are best effort: those of a write are lost
+// if its answer is lost, or if the process ends before they are sent, and some are left out when there are too many. The status has
+// the last ten transitions in any case.
 func (r *Reconciler) report(before, after *v1alpha1.DistributedLock, view View) {
 	was, is := readyReason(before), readyReason(after)
 	switch {
@@ -56,13 +58,38 @@ func (r *Reconciler) reportTransition(lock *v1alpha1.DistributedLock, e mongoloc
 	}
 }
 
-// emit records an event about lock, and the part of it that the event concerns, if any.
+// emit records an event, if the budget has room for it, and before it how many transitions were left out.
+func (r *Reconciler) emit(lock *v1alpha1.DistributedLock, part, kind, reason, action, note string) {
+	skipped, ok := r.budget.take(lock.UID, part != "")
+	if !ok {
+		return
+	}
+	if skipped > 0 {
+		r.recordSkipped(lock, skipped)
+	}
+	r.record(lock, part, kind, reason, action, note)
+}
+
+// settle sums up the transitions that were left out, if the lock is calm again. It is false if that has to be done later.
+func (r *Reconciler) settle(lock *v1alpha1.DistributedLock) bool {
+	skipped, again := r.budget.settle(lock.UID)
+	if skipped > 0 {
+		r.recordSkipped(lock, skipped)
+	}
+	return !again
+}
+
+func (r *Reconciler) recordSkipped(lock *v1alpha1.DistributedLock, n int) {
+	r.record(lock, "", corev1.EventTypeNormal, v1alpha1.EventMoreTransitions, "Mirror", fmt.Sprintf("%d more transitions; see status.events", n))
+}
+
+// record hands an event about lock, and the part of it that the event concerns, if any, to the client library.
 //
 // The client library counts events that differ in their note only as one series, and shows the first note for all: the name of a
 // second holder would be lost. What tells events apart is the objects that they name. So the event names the version of the object
 // that was written, and as the related object its own entry of status.events. (As the path in the object itself, kubectl describe
 // would print it before the note.)
-func (r *Reconciler) emit(lock *v1alpha1.DistributedLock, part, kind, reason, action, note string) {
+func (r *Reconciler) record(lock *v1alpha1.DistributedLock, part, kind, reason, action, note string) {
 	regarding := &corev1.ObjectReference{
 		APIVersion:      v1alpha1.GroupVersion.String(),
 		Kind:            "DistributedLock",
@@ -85,10 +112,13 @@ func (r *Reconciler) emit(lock *v1alpha1.DistributedLock, part, kind, reason, ac
 
 // unseen returns the lock's events since the last one in the status of before. If that one is not in the ring, all are: more came
 // than the ring holds, or MongoDB had purged the lock and its numbers began again. On the first look the past is not news, except
-// for what happened since the object was made.
+// for what happened since the object was made; nor is it after a time in which the object was stalled and the status forgot the lock.
 func unseen(before *v1alpha1.DistributedLock, state mongolock.State) []mongolock.Event {
 	if before.Status.State == "" {
 		made := before.CreationTimestamp.Time
+		if c := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionStalled); c != nil && c.LastTransitionTime.After(made) {
+			made = c.LastTransitionTime.Time
+		}
 		i := slices.IndexFunc(state.Events, func(e mongolock.Event) bool { return !e.At.Before(made) })
 		if i < 0 {
 			return nil

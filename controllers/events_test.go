@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -30,6 +31,8 @@ func TestUnseen(t *testing.T) {
 	for i := int64(20); i < 36; i++ {
 		later = append(later, transition(i, mongolock.EventAcquired, "z", i))
 	}
+	stalled := newLock("")
+	stalled.Status = desiredStatus(stalled, View{Foreign: true, Health: healthy}, false, two.At.Add(500*time.Millisecond))
 	tests := []struct {
 		name   string
 		before *v1alpha1.DistributedLock
@@ -41,6 +44,7 @@ func TestUnseen(t *testing.T) {
 		{"first ever", mirrored(mongolock.State{}), []mongolock.Event{one}, []mongolock.Event{one}},
 		{"the object is new, the past is not news", newLock(""), []mongolock.Event{past, two}, []mongolock.Event{two}},
 		{"the object is new, all is past", newLock(""), []mongolock.Event{past}, nil},
+		{"back after it was stalled", stalled, []mongolock.Event{one, two, three}, []mongolock.Event{three}},
 		{"more than the ring holds", mirrored(lockState([]mongolock.Event{one})), later, later},
 		{"purged and used again", mirrored(lockState([]mongolock.Event{one, two})), []mongolock.Event{reborn}, []mongolock.Event{reborn}},
 		{"purged and used more often than before", mirrored(lockState([]mongolock.Event{one})), []mongolock.Event{reborn, two}, []mongolock.Event{reborn, two}},
@@ -53,6 +57,15 @@ func TestUnseen(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+// A document edited by hand makes no new series of metrics.
+func TestTypeLabel(t *testing.T) {
+	for kind, want := range map[mongolock.EventType]string{mongolock.EventExpired: "expired", "": "other", "invented": "other"} {
+		if got := typeLabel(kind); got != want {
+			t.Errorf("%q has the label %q, want %q", kind, got, want)
+		}
 	}
 }
 
@@ -83,7 +96,7 @@ func TestReport(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			recorder := events.NewFakeRecorder(10)
-			r := &Reconciler{recorder: recorder}
+			r := &Reconciler{recorder: recorder, budget: newEventBudget(clocktesting.NewFakeClock(t0))}
 			r.report(tt.before, tt.after, View{State: tt.state, Health: healthy})
 			close(recorder.Events)
 			var got []string

@@ -21,6 +21,7 @@ type fakeStore struct {
 	mu      sync.Mutex
 	states  map[string]mongolock.State
 	foreign map[string]bool
+	invalid string // an id that Get refuses
 }
 
 func (s *fakeStore) Watch(context.Context) (Feed, error) {
@@ -41,6 +42,9 @@ func (s *fakeStore) Get(_ context.Context, id string) (mongolock.State, error) {
 	defer s.mu.Unlock()
 	if s.foreign[id] {
 		return mongolock.State{}, mongolock.ErrForeignDocument
+	}
+	if s.invalid != "" && id == s.invalid {
+		return mongolock.State{}, mongolock.ErrInvalid
 	}
 	state := s.states[id]
 	state.ID = id

@@ -51,6 +51,8 @@ type Health struct {
 	Phase Phase
 	// Reason is one of the ReasonStore constants while Phase is Failed.
 	Reason string
+	// Since is when the store last worked, while Phase is Failed; zero if it never can.
+	Since time.Time
 	// Outage counts this process's outages; it tells one from the next.
 	Outage int
 }
@@ -81,7 +83,7 @@ func isStoreReason(reason string) bool {
 type healthTracker struct {
 	clock  clock.PassiveClock
 	health Health
-	// since is when the store was last seen to work, or when the tracker started.
+	// since is when the store last answered without an error, be it in the midst of reading, or when the tracker started.
 	since time.Time
 }
 
@@ -94,7 +96,8 @@ func (t *healthTracker) observe(err error, synced bool) bool {
 	before := t.health
 	switch {
 	case err == nil && synced:
-		t.health.Phase, t.health.Reason, t.since = Healthy, "", t.clock.Now()
+		t.since = t.clock.Now()
+		t.health.Phase, t.health.Reason, t.health.Since = Healthy, "", time.Time{}
 	case err == nil:
 		// It is reading, which may take a while; that ends no outage, and begins none.
 		t.since = t.clock.Now()
@@ -103,6 +106,7 @@ func (t *healthTracker) observe(err error, synced bool) bool {
 	default:
 		if t.health.Phase != Failed {
 			t.health.Outage++
+			t.health.Since = t.since
 		}
 		t.health.Phase, t.health.Reason = Failed, storeReason(err)
 	}

@@ -25,6 +25,7 @@ func TestHealthTracker(t *testing.T) {
 	denied := fmt.Errorf("%w: password", mongolock.ErrUnauthorized)
 	clk := clocktesting.NewFakeClock(t0)
 	tracker := newHealthTracker(clk)
+	var since time.Time
 	steps := []struct {
 		after  time.Duration
 		err    error
@@ -47,6 +48,12 @@ func TestHealthTracker(t *testing.T) {
 	for i, s := range steps {
 		clk.Step(s.after)
 		before := tracker.health
+		if s.want.Failed() { // for as long as it lasts
+			if s.want.Outage != before.Outage {
+				since = tracker.since
+			}
+			s.want.Since = since
+		}
 		if changed := tracker.observe(s.err, s.synced); changed != (before != s.want) || tracker.health != s.want {
 			t.Errorf("step %d: health %+v, changed %t; want %+v", i, tracker.health, changed, s.want)
 		}

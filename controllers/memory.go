@@ -9,6 +9,7 @@ package controllers
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,10 +30,14 @@ func newMemory() *memory {
 type remembered struct {
 	uid    types.UID
 	lockID string
-	// outage and reasons are what was said of an outage, for this generation of the spec.
+	// outage and reasons are what was said of an outage, for this generation of the spec; last is what was said last, at saidAt.
 	outage     int
 	generation int64
 	reasons    map[string]bool
+	last       string
+	saidAt     time.Time
+	// behind is since when the mirror's picture has been older than the status; zero if it is not.
+	behind time.Time
 }
 
 // know remembers that an object exists. One that was replaced by another of the same name is new.
@@ -45,16 +50,16 @@ func (m *memory) know(lock *v1alpha1.DistributedLock) {
 	}
 }
 
-// forget drops an object and returns the id of its lock.
-func (m *memory) forget(key types.NamespacedName) string {
+// forget drops an object and returns its uid and the id of its lock.
+func (m *memory) forget(key types.NamespacedName) (uid types.UID, lockID string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.objects[key]
 	delete(m.objects, key)
 	if o == nil {
-		return ""
+		return "", ""
 	}
-	return o.lockID
+	return o.uid, o.lockID
 }
 
 // said tells whether the object was told of this outage for this reason.
@@ -65,8 +70,20 @@ func (m *memory) said(lock *v1alpha1.DistributedLock, h Health) bool {
 	return o != nil && o.uid == lock.UID && o.outage == h.Outage && o.generation == lock.Generation && o.reasons[h.Reason]
 }
 
+// mayRepeat tells when a reason may be said again in the same outage: while the object still shows another one that this replica
+// itself said last, nobody contradicts, and the outage has gone back from that to this one.
+func (m *memory) mayRepeat(lock *v1alpha1.DistributedLock, h Health) (at time.Time, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o := m.objects[client.ObjectKeyFromObject(lock)]
+	if o == nil || o.last == h.Reason || o.last != readyReason(lock) {
+		return time.Time{}, false
+	}
+	return o.saidAt.Add(repeatPause), true
+}
+
 // say remembers that the object was told.
-func (m *memory) say(lock *v1alpha1.DistributedLock, h Health) {
+func (m *memory) say(lock *v1alpha1.DistributedLock, h Health, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.objects[client.ObjectKeyFromObject(lock)]
@@ -77,4 +94,21 @@ func (m *memory) say(lock *v1alpha1.DistributedLock, h Health) {
 		o.outage, o.generation, o.reasons = h.Outage, lock.Generation, map[string]bool{}
 	}
 	o.reasons[h.Reason] = true
+	o.last, o.saidAt = h.Reason, now
+}
+
+// behindSince remembers whether the mirror's picture of an object's lock is older than its status, and returns since when.
+func (m *memory) behindSince(lock *v1alpha1.DistributedLock, behind bool, now time.Time) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o := m.objects[client.ObjectKeyFromObject(lock)]
+	switch {
+	case o == nil:
+		return now
+	case !behind:
+		o.behind = time.Time{}
+	case o.behind.IsZero():
+		o.behind = now
+	}
+	return o.behind
 }

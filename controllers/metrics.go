@@ -23,11 +23,15 @@ var (
 	})
 	transitions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "mongolock_transitions_total",
-		Help: "Transitions of locks seen in the feed, by type (acquired, released, expired).",
+		Help: "Transitions of locks seen in the feed, by type (acquired, released, expired, other).",
 	}, []string{"type"})
 	missed = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "mongolock_transitions_missed_total",
 		Help: "Transitions of locks that happened faster than the feed could read them; the status is right all the same.",
+	})
+	eventsDropped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "mongolock_events_dropped_total",
+		Help: "Kubernetes events that were left out because there were too many; the status is right all the same.",
 	})
 	feedLag = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "mongolock_feed_lag_seconds",
@@ -41,12 +45,12 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(storeUp, transitions, missed, feedLag, statusWrites)
+	metrics.Registry.MustRegister(storeUp, transitions, missed, eventsDropped, feedLag, statusWrites)
 }
 
 func countTransitions(change mongolock.Change) {
 	for _, e := range change.Events {
-		transitions.WithLabelValues(string(e.Type)).Inc()
+		transitions.WithLabelValues(typeLabel(e.Type)).Inc()
 	}
 	if change.Missed > 0 {
 		missed.Add(float64(change.Missed))
@@ -54,6 +58,15 @@ func countTransitions(change mongolock.Change) {
 	if len(change.Events) > 0 {
 		feedLag.Observe(change.State.ReadAt.Sub(change.State.ChangedAt).Seconds())
 	}
+}
+
+// typeLabel bounds the values of the label: a document edited by hand may have any type.
+func typeLabel(t mongolock.EventType) string {
+	switch t {
+	case mongolock.EventAcquired, mongolock.EventReleased, mongolock.EventExpired:
+		return string(t)
+	}
+	return "other"
 }
 
 func countHealth(h Health) {

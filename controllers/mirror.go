@@ -61,38 +61,45 @@ type View struct {
 	State mongolock.State
 	// Foreign: the document stored under the lock's id was not written by mongolock.
 	Foreign bool
+	// Invalid: there can be no lock with such an id.
+	Invalid bool
 	// Unknown: the feed has shown no such lock, and that there is none has still to be confirmed.
 	Unknown bool
 	Health  Health
 }
 
-// Mirror keeps a picture of all locks, fed by one watcher. It is the only part of the operator that reads MongoDB, so that a
-// reconcile costs no database call and an outage is noticed in one place. It holds all locks of the collection, also those that no
-// object asks for: an object made later is shown at once.
+// Mirror keeps a picture of the locks that objects want, fed by one watcher. It is the only part of the operator that reads MongoDB,
+// so that a reconcile costs no database call and an outage is noticed in one place. Other locks of the collection, which can be very
+// many, are passed over; for an object made later its lock is looked up once.
 //
 // Its lock is held for field access only; it never waits for the queue, and a slow API server does not slow it down.
 type Mirror struct {
-	store Store // nil: the operator has no connection string
-	clock clock.WithTicker
-	log   logr.Logger
-	wake  *waker
+	store Store // nil: there is no connection to MongoDB
+	// without is the reason that objects show when store is nil.
+	without string
+	clock   clock.WithTicker
+	log     logr.Logger
+	wake    *waker
 
 	mu     sync.RWMutex
 	health Health
 	locks  map[string]mongolock.State
-	// absent are the locks that the feed does not know; true if a foreign document is in the place.
-	absent map[string]bool
-	// asked are the locks to look up for absent.
-	asked map[string]struct{}
+	// absent are the wanted locks that were looked up and are not there.
+	absent map[string]absence
+	// asked are the locks to look up. checking is the one that is looked up now, and overtaken tells that the feed has told of it
+	// meanwhile.
+	asked     map[string]struct{}
+	checking  string
+	overtaken bool
 	// asking wakes up the goroutine that does it.
 	asking chan struct{}
 }
 
 func newMirror(store Store, clk clock.WithTicker, log logr.Logger, wake *waker) *Mirror {
 	return &Mirror{
-		store: store, clock: clk, log: log, wake: wake,
+		store: store, without: v1alpha1.ReasonStoreNotConfigured, clock: clk, log: log, wake: wake,
 		locks:  map[string]mongolock.State{},
-		absent: map[string]bool{},
+		absent: map[string]absence{},
 		asked:  map[string]struct{}{},
 		asking: make(chan struct{}, 1),
 	}
@@ -105,7 +112,7 @@ func (m *Mirror) NeedLeaderElection() bool { return false }
 // Start runs the mirror until ctx ends.
 func (m *Mirror) Start(ctx context.Context) error {
 	if m.store == nil {
-		m.publish(ctx, Health{Phase: Failed, Reason: v1alpha1.ReasonStoreNotConfigured, Outage: 1})
+		m.publish(ctx, Health{Phase: Failed, Reason: m.without, Outage: 1})
 		<-ctx.Done()
 		return nil
 	}
@@ -161,22 +168,29 @@ func (m *Mirror) follow(ctx context.Context, feed Feed, tracker *healthTracker, 
 func (m *Mirror) clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.overtaken = true
 	clear(m.locks)
 }
 
 // apply takes in one change. Renewals never get here: the feed tells of transitions only.
 func (m *Mirror) apply(ctx context.Context, change mongolock.Change) {
 	id := change.State.ID
+	countTransitions(change)
+	// An object that the cache shows only after this finds the lock unknown, and has it looked up.
+	wanted := m.wake.wanted(ctx, id)
 	m.mu.Lock()
+	m.overtake(id)
+	delete(m.locks, id)
 	if change.State.Exists {
-		m.locks[id] = change.State
 		delete(m.absent, id)
-	} else {
-		delete(m.locks, id)
+	}
+	if change.State.Exists && wanted {
+		m.locks[id] = change.State
 	}
 	m.mu.Unlock()
-	countTransitions(change)
-	m.wake.lock(ctx, id)
+	if wanted {
+		m.wake.lock(ctx, id)
+	}
 }
 
 // observe takes in how the feed is doing.
@@ -216,8 +230,8 @@ func (m *Mirror) View(id string) View {
 	if ok {
 		return View{State: state, Health: m.health}
 	}
-	foreign, checked := m.absent[id]
-	return View{State: mongolock.State{ID: id}, Foreign: foreign, Unknown: !checked, Health: m.health}
+	a, checked := m.absent[id]
+	return View{State: mongolock.State{ID: id}, Foreign: a.foreign, Invalid: a.invalid, Unknown: !checked, Health: m.health}
 }
 
 // Healthy tells whether the feed works.

@@ -85,8 +85,11 @@ func TestFeedDoesNotWaitForTheQueue(t *testing.T) {
 			}
 		}
 	}
-	m.eventually("the last change is seen", func() bool { return m.View("orders/without-object").State.Seq == rounds-1 })
+	m.eventually("the last change is seen", func() bool { return m.View("orders/lock-9").State.Seq == rounds-1 })
 	m.eventually("each object waits once", func() bool { return m.queue.Len() == len(names) })
+	if !m.View("orders/without-object").Unknown {
+		t.Error("the state of a lock is kept that no object wants")
+	}
 }
 
 // Without an object that mirrors it, a lock wakes nobody.
@@ -132,18 +135,41 @@ func TestAbsenceIsConfirmed(t *testing.T) {
 		defer m.mu.RUnlock()
 		return len(m.asked) == 0
 	})
-	if !m.View("orders/coming").Unknown {
-		t.Error("a lock that exists is taken for absent")
+	if view := m.View("orders/coming"); view.Unknown || !view.State.Exists {
+		t.Errorf("what was looked up is not kept: %+v", view)
 	}
 	store.feed.changes <- mongolock.Change{State: mongolock.State{ID: "orders/foreign", Exists: true}}
 	m.eventually("it has become a lock", func() bool { return !m.View("orders/foreign").Foreign })
+}
+
+// What was looked up does not replace what the feed told of meanwhile.
+func TestLookIsOvertaken(t *testing.T) {
+	feed := newFakeFeed()
+	m := newMirroring(t, &fakeStore{feed: feed}, "one")
+	const id = "orders/one"
+	m.Check(id)
+	m.eventually("looked up", func() bool { return !m.View(id).Unknown })
+	m.mu.Lock()
+	m.checking, m.overtaken = id, false // a look begins
+	m.mu.Unlock()
+	feed.changes <- mongolock.Change{State: mongolock.State{ID: id, Exists: true, Seq: 2}}
+	feed.changes <- mongolock.Change{State: mongolock.State{ID: id}} // purged
+	m.eventually("overtaken", func() bool {
+		m.mu.RLock()
+		defer m.mu.RUnlock()
+		_, known := m.locks[id]
+		return m.overtaken && !known
+	})
+	if news := m.learn(id, mongolock.State{ID: id, Exists: true, Seq: 1}, absence{}); !news || m.View(id).State.Exists {
+		t.Errorf("news %t, view %+v", news, m.View(id))
+	}
 }
 
 // A feed that ends is opened again, and what it told of is not believed any more.
 func TestFeedIsOpenedAgain(t *testing.T) {
 	first, second := newFakeFeed(), newFakeFeed()
 	store := &fakeStore{feed: first}
-	m := newMirroring(t, store)
+	m := newMirroring(t, store, "old", "new")
 	first.changes <- mongolock.Change{State: mongolock.State{ID: "orders/old", Exists: true}}
 	m.eventually("the first feed is read", func() bool { return !m.View("orders/old").Unknown })
 	store.use(second)

@@ -232,8 +232,8 @@ func TestForeignDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := e.operate(servertest.MongoDBURI())
-	e.create("taken", "")
 	w := e.watchWrites()
+	e.create("taken", "")
 	e.shows(soon, "taken", "Ready False/ForeignDocument", "Stalled True/ForeignDocument", "Held Unknown/NotMirrored")
 	e.unchanged(w, 1, "taken")
 	var found bson.D

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/pkg/mongolock"
 )
 
 const (
@@ -30,6 +32,15 @@ const (
 	resync = 10 * time.Minute
 	// again is when to look again at an object that could not be judged.
 	again = 2 * time.Second
+	// foreignAgain is when to look again at a foreign document: the feed does not tell when it is moved away.
+	foreignAgain = 30 * time.Second
+	// settlePeriod is when to look again whether there is room for an event that sums up others.
+	settlePeriod = 10 * time.Second
+	// behindLimit is how long a picture older than the status is taken for a late one. After that the status must be wrong: the
+	// database was restored from a backup, or somebody edited the status.
+	behindLimit = 30 * time.Second
+	// repeatPause is the least time between two changes of what one replica says of one outage.
+	repeatPause = time.Minute
 )
 
 // Reconciler mirrors locks into the status of DistributedLocks.
@@ -38,8 +49,10 @@ const (
 // the leader is elected in MongoDB, so while that is gone there is no leader, and yet just then the objects must say that their
 // status is not to be relied on. So any replica may set Ready=False for an outage that it sees itself. One replica alone may be
 // cut off while the leader is not: its word would be put right by the leader and must not be repeated then, or the two would fight
-// for as long as the replica is cut off. Therefore a replica says it once per object, reason and outage of its own. All writes carry
-// the resourceVersion that they were computed from, so two replicas that say the same thing at the same time make one write.
+// for as long as the replica is cut off. Therefore a replica says it once per object, reason and outage of its own; a reason that
+// comes back may be said again, but only in place of this replica's own last word. And one that does not lead waits until nobody else
+// can still lead, so that a bad link of its own touches no object. All writes carry the resourceVersion that they were computed from,
+// so two replicas that say the same thing at the same time make one write.
 //
 // Errors of the store are states, never errors of a reconcile: they are not retried object by object.
 type Reconciler struct {
@@ -49,7 +62,10 @@ type Reconciler struct {
 	clock           clock.PassiveClock
 	elected         <-chan struct{} // closed while this replica leads
 	allowForeignIDs bool
-	memory          *memory
+	// standbyDelay is how long an outage lasts before a replica speaks of it that does not lead.
+	standbyDelay time.Duration
+	memory       *memory
+	budget       *eventBudget
 }
 
 // +kubebuilder:rbac:groups=locks.mongolock.dev,resources=distributedlocks,verbs=get;list;watch
@@ -61,7 +77,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	var lock v1alpha1.DistributedLock
 	if err := r.client.Get(ctx, req.NamespacedName, &lock); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.mirror.Forget(r.memory.forget(req.NamespacedName))
+			r.forget(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -70,30 +86,91 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	view := r.mirror.View(lock.LockID())
 	r.memory.know(&lock)
+	if wait, ok := r.mayWrite(&lock, view); !ok {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	done, err := r.write(ctx, &lock, view)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !done {
+		return ctrl.Result{RequeueAfter: again}, nil
+	}
+	if view.Health.Failed() {
+		r.memory.say(&lock, view.Health, r.clock.Now())
+	} else if view.Foreign {
+		return ctrl.Result{RequeueAfter: foreignAgain}, nil
+	}
+	if !r.settle(&lock) {
+		return ctrl.Result{RequeueAfter: settlePeriod}, nil
+	}
+	return ctrl.Result{RequeueAfter: resync + rand.N(resync/5)}, nil
+}
+
+func (r *Reconciler) forget(ctx context.Context, key types.NamespacedName) {
+	uid, id := r.memory.forget(key)
+	r.budget.forget(uid)
+	r.mirror.Forget(ctx, id)
+}
+
+// mayWrite tells whether this replica may write the status from this view; if not, wait is when to look again, or 0 if something else
+// will cause the look.
+func (r *Reconciler) mayWrite(lock *v1alpha1.DistributedLock, view View) (wait time.Duration, ok bool) {
 	switch {
 	case view.Health.Phase == Settling:
-		return ctrl.Result{}, nil // the mirror wakes everybody when it has made up its mind
+		return 0, false // the mirror wakes everybody when it has made up its mind
 	case view.Health.Failed():
-		if r.memory.said(&lock, view.Health) {
-			return ctrl.Result{}, nil
-		}
+		return r.maySay(lock, view.Health)
 	case !r.leads():
-		return ctrl.Result{}, nil // woken on being elected
+		return 0, false // woken on being elected
+	case r.notAllowed(lock):
+		return 0, true // whatever the lock is
 	case !view.State.Exists:
 		// Also when it is known to be absent: a foreign document may have come or gone since, and the feed does not tell of those.
 		r.mirror.Check(lock.LockID())
-		if view.Unknown {
-			return ctrl.Result{RequeueAfter: again}, nil
+		return again, !view.Unknown
+	}
+	now := r.clock.Now()
+	behind := isBehind(view.State, &lock.Status)
+	if since := r.memory.behindSince(lock, behind, now); behind && now.Sub(since) < behindLimit {
+		return again, false
+	}
+	return 0, true
+}
+
+// maySay tells whether this replica may speak of the outage.
+func (r *Reconciler) maySay(lock *v1alpha1.DistributedLock, h Health) (wait time.Duration, ok bool) {
+	if !r.leads() {
+		if r.notAllowed(lock) {
+			return 0, false // that has to be said by the leader
+		}
+		// There is no word to contradict on an object of which nobody has said anything.
+		if left := r.standbyDelay - r.clock.Since(h.Since); left > 0 && readyReason(lock) != "" {
+			return left + rand.N(outageSpread), false
 		}
 	}
-	done, err := r.write(ctx, &lock, view)
-	if err != nil || !done {
-		return ctrl.Result{RequeueAfter: again}, err
+	if !r.memory.said(lock, h) {
+		return 0, true
 	}
-	if view.Health.Failed() {
-		r.memory.say(&lock, view.Health)
+	at, ok := r.memory.mayRepeat(lock, h)
+	if !ok {
+		return 0, false
 	}
-	return ctrl.Result{RequeueAfter: resync + rand.N(resync/5)}, nil
+	left := at.Sub(r.clock.Now())
+	return max(left, 0), left <= 0
+}
+
+func (r *Reconciler) notAllowed(lock *v1alpha1.DistributedLock) bool {
+	return !r.allowForeignIDs && lock.HasForeignID()
+}
+
+// isBehind tells whether a picture is older than what the status shows: a replica that has just been elected may be late. A lock whose
+// document was made anew has a larger token.
+func isBehind(state mongolock.State, s *v1alpha1.DistributedLockStatus) bool {
+	if state.Token != s.FencingToken {
+		return state.Token < s.FencingToken
+	}
+	return len(s.Events) > 0 && state.Seq < s.Events[len(s.Events)-1].Seq
 }
 
 // write brings the status up to date and reports what happened. It is false if somebody else changed the object meanwhile, or the

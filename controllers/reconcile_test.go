@@ -9,6 +9,7 @@ package controllers
 
 import (
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -28,6 +29,7 @@ import (
 type reconciling struct {
 	*testing.T
 	*Reconciler
+	clock  *clocktesting.FakeClock
 	events *events.FakeRecorder
 	key    types.NamespacedName
 }
@@ -42,8 +44,8 @@ func newReconciling(t *testing.T, leads bool, lock *v1alpha1.DistributedLock) *r
 	clk := clocktesting.NewFakeClock(t0)
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(lock).WithStatusSubresource(lock).
 		WithIndex(&v1alpha1.DistributedLock{}, lockIDIndex, lockIDs).Build()
-	return &reconciling{T: t, events: recorder, key: client.ObjectKeyFromObject(lock), Reconciler: &Reconciler{
-		client: api, recorder: recorder, clock: clk, elected: elected, memory: newMemory(),
+	return &reconciling{T: t, clock: clk, events: recorder, key: client.ObjectKeyFromObject(lock), Reconciler: &Reconciler{
+		client: api, recorder: recorder, clock: clk, elected: elected, memory: newMemory(), budget: newEventBudget(clk),
 		mirror: newMirror(nil, clk, logr.Discard(), &waker{cache: api}),
 	}}
 }
@@ -169,16 +171,193 @@ func TestConflict(t *testing.T) {
 func TestForget(t *testing.T) {
 	r := newReconciling(t, true, newLock(""))
 	r.see(healthy, mongolock.State{})
-	r.mirror.absent["orders/report"] = false
+	r.mirror.absent["orders/report"] = absence{}
 	r.pass()
+	r.budget.take("uid", true)
 	if err := r.client.Delete(r.Context(), r.object()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.memory.objects)+len(r.mirror.absent)+len(r.mirror.asked) > 0 {
-		t.Errorf("still known: %v %v %v", r.memory.objects, r.mirror.absent, r.mirror.asked)
+	if len(r.memory.objects)+len(r.mirror.absent)+len(r.mirror.asked)+len(r.budget.objects) > 0 {
+		t.Errorf("still known: %v %v %v %v", r.memory.objects, r.mirror.absent, r.mirror.asked, r.budget.objects)
+	}
+}
+
+// The states of locks are kept while an object wants them.
+func TestForgetState(t *testing.T) {
+	r := newReconciling(t, true, newLock(""))
+	r.see(healthy, acquiredByA)
+	r.pass()
+	r.mirror.Forget(t.Context(), "orders/report")
+	if len(r.mirror.locks) != 1 {
+		t.Error("forgotten although another object wants it")
+	}
+	if err := r.client.Delete(t.Context(), r.object()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.mirror.locks) > 0 {
+		t.Error("the state is kept without an object")
+	}
+}
+
+// When a busy lock is calm again, what was left out is summed up without another transition.
+func TestCalmLockIsSummedUp(t *testing.T) {
+	r := newReconciling(t, true, newLock(""))
+	r.see(healthy, acquiredByA)
+	for range objectEventBurst + 3 {
+		r.budget.take("uid", true)
+	}
+	result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key}) // leaves out a fourth
+	if err != nil || result.RequeueAfter != settlePeriod || len(r.events.Events) > 0 {
+		t.Fatalf("result %+v, error %v, %d events", result, err, len(r.events.Events))
+	}
+	r.clock.Step(settlePeriod)
+	r.pass()
+	r.pass()
+	if n := len(r.events.Events); n != 1 {
+		t.Fatalf("%d events, want 1", n)
+	}
+	if got, want := <-r.events.Events, "Normal MoreTransitions 4 more transitions; see status.events"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A leader whose picture is late does not write it over a newer status; but a status that stays ahead is wrong.
+func TestLatePicture(t *testing.T) {
+	one, two := transition(1, mongolock.EventAcquired, "a", 7), transition(2, mongolock.EventReleased, "a", 7)
+	early, late := lockState([]mongolock.Event{one}, "a"), lockState([]mongolock.Event{one, two})
+	next := lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "b", 9)}, "b")
+	for _, tt := range []struct {
+		name            string
+		shown, pictured mongolock.State
+	}{{"same token", late, early}, {"smaller token", next, late}} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReconciling(t, true, mirrored(tt.shown))
+			r.see(healthy, tt.pictured)
+			for range 2 {
+				before := r.object().ResourceVersion
+				result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key})
+				if err != nil || result.RequeueAfter != again || r.object().ResourceVersion != before || len(r.events.Events) > 0 {
+					t.Errorf("result %+v, error %v, written %t, %d events", result, err, r.object().ResourceVersion != before, len(r.events.Events))
+				}
+				r.clock.Step(behindLimit / 2)
+			}
+			if _, written := r.pass(); !written {
+				t.Errorf("not written after %s", behindLimit)
+			}
+		})
+	}
+	r := newReconciling(t, true, mirrored(late))
+	r.see(healthy, next)
+	if _, written := r.pass(); !written {
+		t.Error("a document made anew is not shown")
+	}
+}
+
+// An id that is not allowed needs no look into MongoDB, and one that cannot be is no reason to look again and again.
+func TestHopelessIDs(t *testing.T) {
+	r := newReconciling(t, true, newLock("mongolock:selftest/x"))
+	r.see(healthy, mongolock.State{})
+	lock, _ := r.pass()
+	if got := conditionOf(lock.Status, "Stalled"); got != "True/IdNotAllowed" || len(r.mirror.asked) > 0 {
+		t.Errorf("Stalled is %s, asked for %v", got, r.mirror.asked)
+	}
+	r = newReconciling(t, true, newLock("mongolock:selftest/x"))
+	r.allowForeignIDs = true
+	r.see(healthy, mongolock.State{})
+	r.mirror.store = &fakeStore{invalid: "mongolock:selftest/x"}
+	r.pass()
+	if err := r.mirror.check(t.Context(), "mongolock:selftest/x"); err != nil {
+		t.Fatal(err)
+	}
+	lock, _ = r.pass()
+	if got := conditionOf(lock.Status, "Stalled"); got != "True/IdInvalid" {
+		t.Errorf("Stalled is %s", got)
+	}
+}
+
+// A foreign document is looked at again soon: the feed does not tell when it is moved away.
+func TestForeignDocumentIsLookedAtAgain(t *testing.T) {
+	r := newReconciling(t, true, newLock(""))
+	r.see(healthy, mongolock.State{})
+	r.mirror.absent["orders/report"] = absence{foreign: true, at: r.clock.Now()}
+	result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key})
+	if err != nil || result.RequeueAfter != foreignAgain || len(r.mirror.asked) > 0 {
+		t.Errorf("result %+v, error %v, asked for %v", result, err, r.mirror.asked)
+	}
+	r.clock.Step(foreignAgain)
+	r.pass()
+	if _, asked := r.mirror.asked["orders/report"]; !asked {
+		t.Error("not asked again")
+	}
+}
+
+// A replica that does not lead leaves an object that shows the lock alone until nobody can lead any more.
+func TestStandbyWaits(t *testing.T) {
+	const lease = 30 * time.Second
+	outage := Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnreachable, Outage: 1, Since: t0.Add(-10 * time.Second)}
+	for _, tt := range []struct {
+		name   string
+		lock   *v1alpha1.DistributedLock
+		leads  bool
+		writes bool
+	}{
+		{"standby", mirrored(acquiredByA), false, false},
+		{"leader", mirrored(acquiredByA), true, true},
+		{"nobody has said anything yet", newLock(""), false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReconciling(t, tt.leads, tt.lock)
+			r.standbyDelay = lease
+			r.see(outage, acquiredByA)
+			before := r.object().ResourceVersion
+			result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key})
+			if err != nil || (r.object().ResourceVersion != before) != tt.writes {
+				t.Fatalf("written %t, error %v", !tt.writes, err)
+			}
+			if wait := result.RequeueAfter; !tt.writes && (wait < 20*time.Second || wait > 20*time.Second+outageSpread) {
+				t.Errorf("looks again after %s", result.RequeueAfter)
+			}
+			r.clock.Step(20 * time.Second)
+			if lock, _ := r.pass(); conditionOf(lock.Status, "Ready") != "False/StoreUnreachable" {
+				t.Errorf("status %+v", lock.Status)
+			}
+		})
+	}
+}
+
+// A replica that does not lead says nothing but that the store does not work.
+func TestStandbyLeavesForeignIDsAlone(t *testing.T) {
+	r := newReconciling(t, false, newLock("elsewhere/lock"))
+	r.see(failed, mongolock.State{})
+	if lock, written := r.pass(); written {
+		t.Errorf("wrote %+v", lock.Status)
+	}
+}
+
+// A reason that comes back in one outage is said again, at most once a minute, if nobody else has spoken meanwhile.
+func TestReasonComesBack(t *testing.T) {
+	denied := Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnauthorized, Outage: 1}
+	r := newReconciling(t, false, newLock(""))
+	for _, h := range []Health{failed, denied} {
+		r.see(h, acquiredByA)
+		if _, written := r.pass(); !written {
+			t.Fatalf("%s was not said", h.Reason)
+		}
+	}
+	r.see(failed, acquiredByA)
+	result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key})
+	if err != nil || result.RequeueAfter != repeatPause || conditionOf(r.object().Status, "Ready") != "False/StoreUnauthorized" {
+		t.Errorf("at once: %+v, %v, %+v", result, err, r.object().Status)
+	}
+	r.clock.Step(repeatPause)
+	if lock, _ := r.pass(); conditionOf(lock.Status, "Ready") != "False/StoreUnreachable" {
+		t.Errorf("after a minute: %+v", lock.Status)
 	}
 }
 

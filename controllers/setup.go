@@ -18,6 +18,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -42,6 +43,11 @@ const (
 type Options struct {
 	// Store is where the locks are; nil if the operator has no usable connection string, which the objects then say.
 	Store Store
+	// WithoutStore is the reason of the condition Ready while Store is nil; default StoreNotConfigured.
+	WithoutStore string
+	// StandbyDelay is how long an outage lasts before a replica speaks of it that does not lead: the lease of the leader, after which
+	// there is none. Default 0.
+	StandbyDelay time.Duration
 	// AllowForeignIDs lets objects mirror locks whose id lies outside their own namespace.
 	AllowForeignIDs bool
 }
@@ -54,6 +60,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	log := mgr.GetLogger().WithName("mirror")
 	wake := &waker{cache: mgr.GetCache(), log: log}
 	mirror := newMirror(opts.Store, clock.RealClock{}, log, wake)
+	if opts.WithoutStore != "" {
+		mirror.without = opts.WithoutStore
+	}
 	r := &Reconciler{
 		client:          mgr.GetClient(),
 		recorder:        mgr.GetEventRecorder(recorderName),
@@ -61,7 +70,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 		clock:           clock.RealClock{},
 		elected:         mgr.Elected(),
 		allowForeignIDs: opts.AllowForeignIDs,
+		standbyDelay:    opts.StandbyDelay,
 		memory:          newMemory(),
+		budget:          newEventBudget(clock.RealClock{}),
 	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named(controllerName).

@@ -40,7 +40,8 @@ func TestStandbyReportsAnOutageOnce(t *testing.T) {
 	e := newEnv(t)
 	e.acquire("operator") // by somebody else: the standby stays one
 	proxy := e.proxy()
-	e.start(operatorOptions{store: NewStore(e.connect(proxy.URI())), election: e.connect(servertest.MongoDBURI())})
+	e.start(operatorOptions{store: NewStore(e.connect(proxy.URI())), election: e.connect(servertest.MongoDBURI()),
+		standbyDelay: patience + time.Second})
 	leader := e.operate(servertest.MongoDBURI())
 	e.create("one", "")
 	e.create("two", "")

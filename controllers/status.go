@@ -43,6 +43,10 @@ func desiredStatus(lock *v1alpha1.DistributedLock, view View, allowForeignIDs bo
 			"such an id, or start the operator with --allow-foreign-ids.", lock.Namespace+"/"))
 	case view.Health.Failed():
 		c.notReady(view.Health.Reason)
+	case view.Invalid:
+		forgetLock(s)
+		c.stalled(v1alpha1.ReasonIDInvalid, "There can be no lock with this id: it must have 1 to 512 bytes of UTF-8 and not begin with "+
+			"mongolock:selftest/. Create an object with another id.")
 	case view.Foreign:
 		forgetLock(s)
 		c.stalled(v1alpha1.ReasonForeignDocument, "The document stored under this id was not written by mongolock and is left untouched: "+

@@ -161,6 +161,7 @@ type operatorOptions struct {
 	store        Store
 	election     *mongolock.Client // nil: it leads without an election
 	allowForeign bool
+	standbyDelay time.Duration
 }
 
 func (e *env) start(o operatorOptions) *operator {
@@ -184,7 +185,7 @@ func (e *env) start(o operatorOptions) *operator {
 		e.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(e.Context())
-	if err := Setup(ctx, mgr, Options{Store: o.store, AllowForeignIDs: o.allowForeign}); err != nil {
+	if err := Setup(ctx, mgr, Options{Store: o.store, AllowForeignIDs: o.allowForeign, StandbyDelay: o.standbyDelay}); err != nil {
 		cancel()
 		e.Fatal(err)
 	}

@@ -25,6 +25,7 @@ func TestValidation(t *testing.T) {
 		immutable = "id is immutable"
 		control   = "id must not contain control characters"
 		space     = "id must not begin or end with white space"
+		reserved  = "id must not begin with mongolock:selftest/"
 	)
 	tests := []struct {
 		name, id, change string // change: the id that it is changed to; "-" takes it out; "" leaves it
@@ -42,6 +43,7 @@ func TestValidation(t *testing.T) {
 		{"null", "a/\x00b", "", control},
 		{"leading-space", " a/b", "", space},
 		{"trailing-space", "a/b ", "", space},
+		{"reserved", "mongolock:selftest/x", "", reserved},
 		{"changed", "a/b", "a/c", immutable},
 		{"set-later", "", "a/b", immutable},
 		{"taken-out", "a/b", "-", immutable},

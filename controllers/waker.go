@@ -24,7 +24,7 @@ import (
 
 const (
 	// window is how long a change waits for more of the same object: the queue keeps the earliest due time, so a burst becomes one
-	// reconcile, and an object is written at most five times a second.
+	// reconcile, and the transitions of a lock cause about five writes a second at most.
 	window = 200 * time.Millisecond
 
 	// lockIDIndex is the cache index from a lock's id to the objects that mirror it.
@@ -68,6 +68,13 @@ func (w *waker) attached() bool {
 // lock wakes the objects that mirror a lock.
 func (w *waker) lock(ctx context.Context, id string) {
 	w.add(ctx, 0, client.MatchingFields{lockIDIndex: id})
+}
+
+// wanted tells whether an object mirrors the lock.
+func (w *waker) wanted(ctx context.Context, id string) bool {
+	var locks v1alpha1.DistributedLockList
+	err := w.cache.List(ctx, &locks, client.MatchingFields{lockIDIndex: id}, client.UnsafeDisableDeepCopyOption(true))
+	return err != nil || len(locks.Items) > 0
 }
 
 // all wakes all objects, each at a random moment within spread.

@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 package controllers
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -60,9 +61,13 @@ func (e *env) watchWrites() *writes {
 	return w
 }
 
-// unchanged fails if the objects have been, or within quiet are, written another number of times than want.
+// unchanged fails if the objects have been, or within quiet are, written another number of times than want. The watch may tell of a
+// write later than a read shows it.
 func (e *env) unchanged(w *writes, want int, names ...string) {
 	e.Helper()
+	for _, name := range names {
+		e.eventually(soon, fmt.Sprintf("%s was written %d times", name, want), func() bool { return w.of(name) >= want })
+	}
 	deadline := time.Now().Add(quiet)
 	for time.Now().Before(deadline) {
 		for _, name := range names {

@@ -30,6 +30,9 @@ const (
 	// with --allow-foreign-ids.
 	ReasonIDNotAllowed = "IdNotAllowed"
 
+	// ReasonIDInvalid (False, and Stalled True): the lock engine does not take such an id.
+	ReasonIDInvalid = "IdInvalid"
+
 	// ReasonForeignDocument (False, and Stalled True): the document stored under the lock's id was not written by mongolock.
 	ReasonForeignDocument = "ForeignDocument"
 
@@ -77,6 +80,9 @@ const (
 
 	// EventLockExpired: a holder's lease ended without a release.
 	EventLockExpired = "LockExpired"
+
+	// EventMoreTransitions: transitions were left out because there were too many for an event each.
+	EventMoreTransitions = "MoreTransitions"
 
 	// EventStoreRecovered: the mirror works again after an outage.
 	EventStoreRecovered = "StoreRecovered"

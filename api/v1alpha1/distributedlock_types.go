@@ -34,6 +34,7 @@ type DistributedLockSpec struct {
 	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 512",message="id must be at most 512 bytes in UTF-8"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\p{Cc}]*$')",message="id must not contain control characters (tabs, line breaks, ...)"
 	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="id must not begin or end with white space"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('mongolock:selftest/')",message="id must not begin with mongolock:selftest/, which is reserved"
 	ID string `json:"id,omitempty"`
 }
 

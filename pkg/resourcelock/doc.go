@@ -26,8 +26,8 @@ SPDX-License-Identifier: Apache-2.0
 // # What is not
 //
 // The elector keeps the leader's work running for up to the renew deadline plus the retry period after a loss, because it is asked
-// for nothing else. Work that must not overlap has to stop at [Lock.Lost]; for a manager, add [Lock.Guard]. Even so a process that
-// is paused, or that is in the middle of a request, may act after its term: only the resource itself can refuse it, by comparing
+// for nothing else. Work that must not overlap has to stop at [Lock.Lost]; a manager does that if it is started by [Lock.Run]. Even so a
+// process that is paused, or that is in the middle of a request, may act after its term: only the resource itself can refuse it, by comparing
 // fencing tokens. And leadership needs the database: while it is unreachable for longer than the renew deadline nobody leads.
 //
 // Coordinated leader election (client-go's LeaderElectionConfig.Coordinated) needs a Lease object and cannot be used.

@@ -18,7 +18,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"k8s.io/client-go/tools/leaderelection"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/mongolock/operator/hack/servers/servertest"
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -41,11 +40,8 @@ func ExampleConfigureManager() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := mgr.Add(manager.RunnableFunc(lock.Guard)); err != nil { // stop at once when leadership is lost
+	if err := lock.Run(ctx, mgr); err != nil { // like mgr.Start, and ends at once when leadership is lost
 		log.Fatal(err)
-	}
-	if err := mgr.Start(ctx); err != nil {
-		log.Fatal(err) // leadership may be lost: exit
 	}
 }
 

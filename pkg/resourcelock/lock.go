@@ -81,40 +81,28 @@ func (l *Lock) Describe() string { return l.id }
 // another candidate was faster. A record without a holder, which client-go's MultiLock may ask for, needs no storing: to be absent
 // is to be free. It only ends our term, as in Update.
 func (l *Lock) Create(ctx context.Context, record rl.LeaderElectionRecord) error {
-	if record.HolderIdentity == "" {
-		return l.release(ctx)
-	}
-	if err := l.check(record); err != nil {
-		return err
-	}
-	l.calls.Lock()
-	defer l.calls.Unlock()
-	t, lease, err := l.begin()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := l.bound(ctx, lease)
-	defer cancel()
-	if lease != nil {
-		// We lead, so there was a record. If it was deleted under us, renewing tells, and the term is over.
-		if err := l.renew(ctx, lease); err != nil {
-			return err
+	return l.call(ctx, record, func(ctx context.Context, t *term, lease *mongolock.Lease) error {
+		if lease != nil {
+			// We lead, so there was a record. If it was deleted under us, renewing tells, and the term is over.
+			if err := l.renew(ctx, lease); err != nil {
+				return err
+			}
+			return apierrors.NewAlreadyExists(resource, l.id)
 		}
-		return apierrors.NewAlreadyExists(resource, l.id)
-	}
-	state, err := l.client.Get(ctx, l.id)
-	if err != nil {
-		return l.failed("create", err)
-	}
-	l.seen.Store(true)
-	if state.Exists {
-		return apierrors.NewAlreadyExists(resource, l.id)
-	}
-	err = l.acquire(ctx, t)
-	if apierrors.IsConflict(err) {
-		return apierrors.NewAlreadyExists(resource, l.id)
-	}
-	return err
+		state, err := l.client.Get(ctx, l.id)
+		if err != nil {
+			return l.failed("create", err)
+		}
+		l.seen.Store(true)
+		if state.Exists {
+			return apierrors.NewAlreadyExists(resource, l.id)
+		}
+		err = l.acquire(ctx, t)
+		if apierrors.IsConflict(err) {
+			return apierrors.NewAlreadyExists(resource, l.id)
+		}
+		return err
+	})
 }
 
 // Update is four requests in one; which one follows from the record's holder and from the lease we hold.
@@ -128,6 +116,23 @@ func (l *Lock) Create(ctx context.Context, record rl.LeaderElectionRecord) error
 //   - Otherwise: take over, if the server finds the lock free. apierrors.IsConflict is true of the error when it does not, and its
 //     text says who holds the lock and for how long.
 func (l *Lock) Update(ctx context.Context, record rl.LeaderElectionRecord) error {
+	return l.call(ctx, record, func(ctx context.Context, t *term, lease *mongolock.Lease) error {
+		if lease != nil {
+			return l.renew(ctx, lease)
+		}
+		if !l.seen.Load() {
+			return fmt.Errorf("resourcelock: update %s: call Get or Create first: there may be no record", l.id)
+		}
+		// The record may name us although we hold no lease: another process has our identity, or an acquisition of ours was carried out
+		// unnoticed. The engine resolves that by the acquisition's id, or releases it in the background. We cannot tell which it is, so
+		// we stand in line like everybody else, and get a conflict as long as it is held.
+		return l.acquire(ctx, t)
+	})
+}
+
+// call does what Create and Update have in common: a record without a holder is a release; any other call is bounded, one at a time,
+// and belongs to a term that has not been lost.
+func (l *Lock) call(ctx context.Context, record rl.LeaderElectionRecord, do func(context.Context, *term, *mongolock.Lease) error) error {
 	if record.HolderIdentity == "" {
 		return l.release(ctx)
 	}
@@ -142,16 +147,7 @@ func (l *Lock) Update(ctx context.Context, record rl.LeaderElectionRecord) error
 	}
 	ctx, cancel := l.bound(ctx, lease)
 	defer cancel()
-	if lease != nil {
-		return l.renew(ctx, lease)
-	}
-	if !l.seen.Load() {
-		return fmt.Errorf("resourcelock: update %s: call Get or Create first: there may be no record", l.id)
-	}
-	// The record may name us although we hold no lease: another process has our identity, or an acquisition of ours was carried out
-	// unnoticed. The engine resolves that by the acquisition's id, or releases it in the background. We cannot tell which it is, so
-	// we stand in line like everybody else, and get a conflict as long as it is held.
-	return l.acquire(ctx, t)
+	return do(ctx, t, lease)
 }
 
 // check refuses a record that we cannot stand for.

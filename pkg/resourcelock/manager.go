@@ -35,15 +35,15 @@ const (
 //   - LeaderElectionID, the name in the leader election metric, is "<namespace>/<name>" unless set.
 //   - LeaderElectionReleaseOnCancel is switched on: a manager that stops hands over.
 //   - GracefulShutdownTimeout is set to wait for the runnables without limit. With a limit the manager would give leadership up when it
-//     is reached, although runnables are still at work. What bounds the wait is whoever stops the process, as Kubernetes does after
-//     terminationGracePeriodSeconds; then the lease expires.
+//     is reached, although runnables are still at work. A stop from outside is bounded by whoever stops the process, as Kubernetes does
+//     after terminationGracePeriodSeconds; then the lease expires. A loss of leadership is bounded by [Lock.Run].
 //
 // Of config, Namespace and Name are required. Identity is the host name and a random part if empty, LeaseDuration comes from opts,
 // and RequestTimeout is half of the renew deadline, at least a second, if zero.
 //
 // It refuses what would let two leaders work at a time, or the lock lose its lease for no reason, with an error that matches
-// [mongolock.ErrInvalid]; opts are unchanged then. A manager that lost leadership must not go on: exit when Start has returned. Add
-// [Lock.Guard] to it, so that this happens at once.
+// [mongolock.ErrInvalid]; opts are unchanged then. A manager that lost leadership must not go on: start it with
+// [Lock.Run], and exit when that has returned.
 func ConfigureManager(opts *manager.Options, client *mongolock.Client, config Config) (*Lock, error) {
 	if opts == nil {
 		return nil, invalid("the manager's options are nil")

@@ -10,7 +10,6 @@ package resourcelock
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -87,11 +86,11 @@ func managerProcess() error {
 			}
 		}
 	}
-	if err := errors.Join(mgr.Add(manager.RunnableFunc(work)), mgr.Add(manager.RunnableFunc(lock.Guard))); err != nil {
+	if err := mgr.Add(manager.RunnableFunc(work)); err != nil {
 		return err
 	}
 	fmt.Println("candidate", os.Getpid(), 0)
-	if err := mgr.Start(ctx); err != nil {
+	if err := lock.Run(ctx, mgr); err != nil {
 		return err
 	}
 	return client.Close(context.WithoutCancel(ctx))

@@ -165,26 +165,6 @@ func (l *Lock) Token() (int64, bool) {
 	return lease.Token(), true
 }
 
-// Guard waits until leadership is lost and returns why, or until ctx is done and returns nil. As a runnable of a manager,
-//
-//	mgr.Add(manager.RunnableFunc(lock.Guard))
-//
-// it stops the manager at once, where the elector alone would keep its controllers running for up to the renew deadline plus the
-// retry period. It does not return when the elector gives leadership up, as the elector then ends by itself.
-func (l *Lock) Guard(ctx context.Context) error {
-	t := l.current()
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-t.ended:
-	}
-	if err := t.lost(); err != nil {
-		return fmt.Errorf("resourcelock: %s: leadership was lost: %w", l.id, err)
-	}
-	<-ctx.Done()
-	return nil
-}
-
 // Healthz is a health check in the form of controller-runtime's healthz.Checker. It fails from the moment that leadership is lost
 // until a new run of an elector begins on this lock; in most programs none will, and the process must be restarted. It does not ask
 // the server, and never fails for a candidate.

@@ -1,0 +1,65 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package resourcelock
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/mongolock/operator/hack/servers/servertest"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+// A leader that has lost must not work on because one of its runnables does not stop: Run returns at once, so that the process can exit.
+func TestRunReturnsAfterALossWithAStuckRunnable(t *testing.T) {
+	s := newStore(t)
+	client := s.client()
+	opts := manager.Options{
+		LeaseDuration: new(testLease), RenewDeadline: new(testRenewDeadline), RetryPeriod: new(testRetryPeriod),
+		Metrics: metricsserver.Options{BindAddress: "0"},
+	}
+	lock, err := ConfigureManager(&opts, client, Config{Namespace: testNamespace, Name: testName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", servertest.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mgr, err := manager.New(config, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	working, exit := make(chan struct{}), make(chan struct{})
+	defer close(exit) // what the process's end would do
+	if err := mgr.Add(manager.RunnableFunc(func(context.Context) error {
+		close(working)
+		<-exit
+		return nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error, 1)
+	go func() { result <- lock.Run(t.Context(), mgr) }()
+	within(t, slow, working, "leadership")
+	s.delete()
+	select {
+	case err := <-result:
+		if !errors.Is(err, mongolock.ErrLeaseLost) {
+			t.Errorf("Run: %v, want ErrLeaseLost", err)
+		}
+	case <-time.After(testLease + slow):
+		t.Error("Run has not returned after the loss")
+	}
+}
