@@ -127,7 +127,7 @@ func TestLockOutlivesAnOutage(t *testing.T) {
 				s := newFakeStore()
 				s.intercept(failure)
 				c := fakeClient(t, s)
-				const outage = 10 * time.Minute
+				const outage = 2 * time.Minute
 				time.AfterFunc(outage, func() { s.intercept(nil) })
 				start := time.Now()
 				lease, err := c.Lock(t.Context(), "x")
