@@ -11,7 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,10 +59,7 @@ func New(ctx context.Context, db *mongo.Database, opts ...Option) (*Client, erro
 	if db == nil {
 		return nil, invalid("the database is nil")
 	}
-	settings := defaultSettings()
-	for _, o := range opts {
-		o.applyClient(&settings)
-	}
+	settings := newSettings(opts)
 	if err := settings.validate(); err != nil {
 		return nil, err
 	}
@@ -78,10 +77,7 @@ func New(ctx context.Context, db *mongo.Database, opts ...Option) (*Client, erro
 // Connect is [New] with a driver client of its own, which [Client.Close] disconnects. uri is a MongoDB connection string; it never
 // appears in an error. It may return what New returns, and [ErrInvalid] for a connection string that cannot be used.
 func Connect(ctx context.Context, uri string, opts ...Option) (*Client, error) {
-	settings := defaultSettings()
-	for _, o := range opts {
-		o.applyClient(&settings)
-	}
+	settings := newSettings(opts)
 	clientOptions := options.Client().ApplyURI(uri)
 	var lookup *net.DNSError
 	if err := clientOptions.Validate(); errors.As(err, &lookup) {
@@ -131,10 +127,7 @@ func (c *Client) Close(ctx context.Context) error {
 		return nil
 	}
 	c.closed = true
-	held := make([]*Lease, 0, len(c.leases))
-	for l := range c.leases {
-		held = append(held, l)
-	}
+	held := slices.Collect(maps.Keys(c.leases))
 	c.mu.Unlock()
 	c.close()
 
@@ -249,21 +242,23 @@ func (c *Client) remember(l *Lease) bool {
 	c.renewer.nudge()
 	select {
 	case <-l.done: // it ended before it was added: end has called forget already
-		c.renewer.remove(l)
-		c.mu.Lock()
-		delete(c.leases, l)
-		c.mu.Unlock()
+		c.drop(l)
 	default:
 	}
 	return true
 }
 
-// forget is called once, by the end of a lease.
-func (c *Client) forget(l *Lease, reason error) {
+// drop undoes remember.
+func (c *Client) drop(l *Lease) {
 	c.renewer.remove(l)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	delete(c.leases, l)
-	c.mu.Unlock()
+}
+
+// forget is called once, by the end of a lease.
+func (c *Client) forget(l *Lease, reason error) {
+	c.drop(l)
 	if errors.Is(reason, ErrLeaseLost) {
 		c.log.Info("Lease lost", "lock", l.ref.lock, "token", l.token, "reason", reason.Error())
 	}
@@ -278,10 +273,7 @@ func (c *Client) holdsAny() bool {
 // expireDue ends the leases whose deadline passed while the timers stood still.
 func (c *Client) expireDue() {
 	c.mu.Lock()
-	held := make([]*Lease, 0, len(c.leases))
-	for l := range c.leases {
-		held = append(held, l)
-	}
+	held := slices.Collect(maps.Keys(c.leases))
 	c.mu.Unlock()
 	for _, l := range held {
 		l.onTimer() // also sets the timer anew, which stood still

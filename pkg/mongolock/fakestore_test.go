@@ -278,10 +278,7 @@ func fakeClient(t *testing.T, s *fakeStore, opts ...Option) *Client {
 
 func fakeClientAt(t *testing.T, s *fakeStore, now func() time.Duration, opts ...Option) *Client {
 	t.Helper()
-	settings := defaultSettings()
-	for _, o := range opts {
-		o.applyClient(&settings)
-	}
+	settings := newSettings(opts)
 	if err := settings.validate(); err != nil {
 		t.Fatal(err)
 	}

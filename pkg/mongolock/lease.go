@@ -159,8 +159,8 @@ func (l *Lease) Renew(ctx context.Context) error {
 
 // Unlock gives the lock back. The lease ends locally whatever the server answers, and a renewal in flight cannot bring it back. nil
 // means that the server has released it; [ErrNotHeld] that it was lost or released before; [ErrClosed] that the client was closed,
-// which released it; [ErrOutcomeUnknown] that the server did not answer, so that it may stand until its lease ends. A cancelled ctx does not stop the release, so that a deferred Unlock
-// works; its deadline does, and so do five seconds.
+// which released it; [ErrOutcomeUnknown] that the server did not answer, so that it may stand until its lease ends. A cancelled ctx
+// does not stop the release, so that a deferred Unlock works; its deadline does, and so do five seconds.
 func (l *Lease) Unlock(ctx context.Context) error {
 	held := l.end(fmt.Errorf("%w: lock %q: released", ErrNotHeld, l.ref.lock))
 	if !l.client.enter() {

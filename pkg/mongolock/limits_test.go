@@ -144,11 +144,7 @@ func TestRule09LimitsOfAClient(t *testing.T) {
 		"default metadata":     {opts: []Option{WithMetadata(keys(MaxMetadataKeys+1, 10))}, limit: "may have 16"},
 	}
 	for name, tc := range cases {
-		settings := defaultSettings()
-		for _, o := range tc.opts {
-			o.applyClient(&settings)
-		}
-		err := settings.validate()
+		err := newSettings(tc.opts).validate()
 		if tc.limit == "" && err != nil {
 			t.Errorf("%s: %v, want it accepted", name, err)
 		}

@@ -68,8 +68,9 @@ type lockOption func(*lockSettings)
 func (o lockOption) applyClient(s *clientSettings) { o(&s.lock) }
 func (o lockOption) applyLock(s *lockSettings)     { o(s) }
 
-func defaultSettings() clientSettings {
-	return clientSettings{
+// newSettings applies a client's options to the defaults.
+func newSettings(opts []Option) clientSettings {
+	settings := clientSettings{
 		database:   DefaultDatabase,
 		collection: DefaultCollection,
 		minLease:   MinLease,
@@ -81,6 +82,10 @@ func defaultSettings() clientSettings {
 			owner:       defaultOwner(),
 		},
 	}
+	for _, o := range opts {
+		o.applyClient(&settings)
+	}
+	return settings
 }
 
 // defaultOwner names this process for people. It need not be unique: a grant is known by its random id, never by its owner.
