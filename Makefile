@@ -4,7 +4,9 @@ CONTAINER_TOOL ?= docker
 KUBECTL ?= kubectl
 # How long the demo runs, such as 30s. Empty: until Ctrl-C.
 DURATION ?=
-# Flags of the operator for run.
+# For bench: take few samples, to see that it works within two minutes.
+QUICK ?=
+# Flags of the operator for run, of the benchmark for bench.
 ARGS ?=
 
 SHELL := /usr/bin/env bash
@@ -89,6 +91,13 @@ demo: testenv ## Run everything on this machine, live; DURATION=30s ends by itse
 	@echo "Building the demo (the first time about a minute)"
 	@go build -o $(LOCALBIN)/demo ./hack/demo
 	@$(LOCALBIN)/demo $(if $(DURATION),--duration=$(DURATION))
+
+.PHONY: bench
+bench: testenv ## Measure the lock engine beside others, about 12 minutes on a quiet machine; QUICK=1: 2 minutes, no figures.
+	@echo "Building the benchmark (the first time about a minute)"
+	@mkdir -p $(LOCALBIN)/bench
+	@cd hack/bench && go build -o $(LOCALBIN)/bench/bench .
+	@$(LOCALBIN)/bench/bench $(if $(QUICK),-quick) $(ARGS)
 
 ##@ Build
 

@@ -2,7 +2,7 @@
 # Copyright 2026 The mongolock Authors.
 # SPDX-License-Identifier: Apache-2.0
 #
-# Usage: testenv.sh [kubernetes | mongodb | --print]
+# Usage: testenv.sh [kubernetes | mongodb | feed | --print]
 #
 # Gets the real servers that tests and the demo run on, into a cache that all checkouts of this user share:
 # $MONGOLOCK_CACHE, else $XDG_CACHE_HOME/mongolock, else ~/.cache/mongolock. What is there is not made again. The name
@@ -11,8 +11,10 @@
 #
 #   Kubernetes  kube-apiserver, etcd and kubectl from KUBEBUILDER_ASSETS if it has all three, else built from source
 #   MongoDB     the first of: MONGODB_URI, mongod on PATH, Docker with mongo:8, FerretDB over PostgreSQL (Debian, root)
+#   feed store  FerretDB 1 over SQLite, built from source, for what needs capped collections and tailable cursors
 #
-# With kubernetes or mongodb it gets only that. --print makes nothing and prints where things are, or would be, as NAME=PATH; package hack/servers reads it.
+# With kubernetes, mongodb or feed it gets only that. --print makes nothing and prints where things are, or would be, as
+# NAME=PATH; package hack/servers reads it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -37,6 +39,7 @@ hash() { cat "$@" | sha256sum | cut -c 1-12; }
 assets=$cache/kubernetes-$kubernetes-$(hash envtest/go.mod envtest/go.sum - <<<"$kubernetes_flags")
 kubernetes_server=$cache/kubernetes-server-$(hash supervise/*.go envtest/*.go envtest/go.mod envtest/go.sum)
 mongodb_server=$cache/mongodb-server-$(hash supervise/*.go mongodb/*.go mongodb/go.mod mongodb/go.sum)
+feed_server=$cache/feed-server-$(hash supervise/*.go feed/*.go feed/go.mod feed/go.sum)
 postgres=$cache/postgres-$(hash mongodb/postgres.sh)
 
 has_assets() { [ -x "$1/kube-apiserver" ] && [ -x "$1/etcd" ] && [ -x "$1/kubectl" ]; }
@@ -44,7 +47,7 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ] && has_assets "$KUBEBUILDER_ASSETS"; then as
 
 if [ "${1:-}" = --print ]; then
   printf '%s=%s\n' cache "$cache" assets "$assets" kubernetes-server "$kubernetes_server" \
-    mongodb-server "$mongodb_server" postgres "$postgres"
+    mongodb-server "$mongodb_server" postgres "$postgres" feed-server "$feed_server"
   exit
 fi
 
@@ -78,17 +81,21 @@ mongodb_is_there() {
 }
 
 # What is asked for and missing.
-want_kubernetes='' want_mongodb='' kind=''
-case ${1:-all} in
-all | kubernetes | mongodb) ;;
-*) die "usage: testenv.sh [kubernetes | mongodb | --print]" ;;
+want_kubernetes='' want_mongodb='' want_feed='' kind=''
+asked=${1:-all}
+case $asked in
+all | kubernetes | mongodb | feed) ;;
+*) die "usage: testenv.sh [kubernetes | mongodb | feed | --print]" ;;
 esac
-if [ "${1:-all}" != mongodb ]; then kubernetes_is_there || want_kubernetes=yes; fi
-if [ "${1:-all}" != kubernetes ]; then
+case $asked in all | kubernetes) kubernetes_is_there || want_kubernetes=yes ;; esac
+case $asked in all | feed) [ -x "$feed_server" ] || want_feed=yes ;; esac
+case $asked in
+all | mongodb)
   kind=$(mongodb_kind)
   mongodb_is_there || want_mongodb=yes
-fi
-[ -n "$want_kubernetes$want_mongodb" ] || exit 0
+  ;;
+esac
+[ -n "$want_kubernetes$want_mongodb$want_feed" ] || exit 0
 
 [ "$(uname -s)" = Linux ] || die 'the test servers run on Linux only; use a Linux machine or container'
 [ -z "$want_mongodb" ] || [ -n "$kind" ] || die 'no MongoDB for the tests on this machine.
@@ -166,4 +173,7 @@ if [ -n "$want_mongodb" ]; then
     provide "$postgres" "making a PostgreSQL with the DocumentDB extension: about 90 s, 600 MB" make_postgres
     ;;
   esac
+fi
+if [ -n "$want_feed" ]; then
+  provide "$feed_server" "building the feed store: about 1 minute on two cores" build_server feed
 fi

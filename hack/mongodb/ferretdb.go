@@ -12,11 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/FerretDB/FerretDB/v2/ferretdb"
@@ -25,23 +20,17 @@ import (
 )
 
 const (
-	// templateDir is the data directory that postgres.sh made, inside its folder.
-	templateDir = "var/lib/mongolock"
-	postgresBin = "/usr/lib/postgresql/18/bin/postgres"
-
-	// socketFolder is the folder of the run, which is the working directory: the path of a Unix socket is limited to
-	// 107 bytes, which a cache folder may exceed.
-	socketFolder = "/proc/self/cwd"
 	// FerretDB queues what exceeds its connections. PostgreSQL allows 150.
 	postgresURL = "postgres://postgres@/postgres?host=" + socketFolder + "&pool_max_conns=100&pool_min_conns=4"
+
+	// idleTrust is how long after its last use FerretDB takes a connection for good without a test.
+	idleTrust = time.Second + 50*time.Millisecond
 )
 
 // startFerretDB starts PostgreSQL on a copy of the template inside root, and FerretDB in this process.
 func startFerretDB(ctx context.Context, s *supervise.Session, root string) (string, error) {
-	if err := startPostgres(ctx, s, root); err != nil {
-		return "", fmt.Errorf("start PostgreSQL: %w", err)
-	}
-	if err := awaitSocket(ctx, s); err != nil {
+	database, err := newPostgres(ctx, s, root)
+	if err != nil {
 		return "", fmt.Errorf("start PostgreSQL: %w", err)
 	}
 
@@ -63,68 +52,17 @@ func startFerretDB(ctx context.Context, s *supervise.Session, root string) (stri
 		s.Fail(errors.New("FerretDB ended by itself"))
 	}()
 	uri := server.MongoDBURI()
-	return uri, ping(ctx, s, uri)
-}
-
-// startPostgres starts PostgreSQL in the folder root, which it sees as "/", as the user that owns the template: it
-// refuses to run as root.
-func startPostgres(ctx context.Context, s *supervise.Session, root string) error {
-	template := filepath.Join(root, templateDir)
-	info, err := os.Stat(template)
-	if err != nil {
-		return err
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	if err := os.Chown(s.Dir, int(owner.Uid), int(owner.Gid)); err != nil {
-		return err
-	}
-	data := filepath.Join(s.Dir, "data")
-	copied, err := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", template, data).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("copy the template: %w: %s", err, copied)
-	}
-
-	inside, err := filepath.Rel(root, s.Dir)
-	if err != nil {
-		return err
-	}
-	inside = "/" + inside
-	command := func(namespaces uintptr) *exec.Cmd {
-		cmd := exec.Command(postgresBin, "-D", inside+"/data", "-k", inside,
-			// The extension connects back to create collections and indexes.
-			"-c", "documentdb.localhost_connection_string=host="+inside)
-		cmd.Dir, cmd.Env = "/", []string{"TZ=UTC"}
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Chroot:     root,
-			Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid},
-			Cloneflags: namespaces,
-		}
-		return cmd
-	}
-	// In namespaces of its own, the kernel ends its workers and frees its shared memory when it is killed. Where that
-	// is not allowed, the workers end because they notice, and a few bytes of shared memory stay.
-	err = s.Start(command(syscall.CLONE_NEWPID|syscall.CLONE_NEWIPC), syscall.SIGQUIT)
-	if errors.Is(err, syscall.EPERM) {
-		err = s.Start(command(0), syscall.SIGQUIT)
-	}
-	return err
-}
-
-// awaitSocket waits until PostgreSQL accepts connections. It may still refuse to serve them for an instant.
-func awaitSocket(ctx context.Context, s *supervise.Session) error {
-	tick := time.NewTicker(retryEvery)
-	defer tick.Stop()
-	for {
-		conn, err := net.Dial("unix", socketFolder+"/.s.PGSQL.5432")
-		if err == nil {
-			return conn.Close()
+	s.OnRestart(func(ctx context.Context) error {
+		trusted := time.NewTimer(idleTrust)
+		defer trusted.Stop()
+		if err := database.restart(ctx); err != nil {
+			return fmt.Errorf("restart PostgreSQL: %w", err)
 		}
 		select {
+		case <-trusted.C: // FerretDB stays, and now it uses none of its old connections
 		case <-ctx.Done():
-			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
-		case reason := <-s.Ended():
-			return reason
-		case <-tick.C:
 		}
-	}
+		return ping(ctx, s, uri)
+	})
+	return uri, ping(ctx, s, uri)
 }

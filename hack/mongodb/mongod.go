@@ -30,13 +30,27 @@ func startMongod(ctx context.Context, s *supervise.Session) (string, error) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return "", err
 	}
-	server := exec.Command("mongod", "--dbpath", data, "--bind_ip", "127.0.0.1", "--port", port,
-		"--replSet", replicaSet, "--nounixsocket")
-	// Its data is thrown away: there is nothing it would have to write before it ends.
-	if err := s.Start(server, syscall.SIGKILL); err != nil {
+	run := func() (*supervise.Process, error) {
+		server := exec.Command("mongod", "--dbpath", data, "--bind_ip", "127.0.0.1", "--port", port,
+			"--replSet", replicaSet, "--nounixsocket")
+		// Its data is thrown away: there is nothing it would have to write before it ends.
+		return s.Start(server, syscall.SIGKILL)
+	}
+	server, err := run()
+	if err != nil {
 		return "", err
 	}
-	return initiate(ctx, s, "127.0.0.1:"+port)
+	address := "127.0.0.1:" + port
+	s.OnRestart(func(ctx context.Context) error {
+		if err := server.Kill(); err != nil {
+			return err
+		}
+		if server, err = run(); err != nil {
+			return err
+		}
+		return awaitPrimary(ctx, s, address)
+	})
+	return initiate(ctx, s, address)
 }
 
 // startDocker starts the same in a container. The port is the same inside and outside, because a replica set names
@@ -57,7 +71,7 @@ func startDocker(ctx context.Context, s *supervise.Session) (string, error) {
 	defer stdin.Close() //nolint:errcheck // our copy; docker has its own
 	server.Stdin = stdin
 	// A signal would reach the shell in the container; the end of its input stops it for certain.
-	if err := s.Start(server, syscall.Signal(0)); err != nil {
+	if _, err := s.Start(server, syscall.Signal(0)); err != nil {
 		return "", err
 	}
 	s.OnStop(func() { _ = keepOpen.Close() })

@@ -38,8 +38,9 @@ install -d -m 1777 "$root/tmp"
 chroot "$root" install -d -o postgres -g postgres -m 0700 "$data"
 as_postgres initdb -D "$data" --auth=trust --encoding=UTF8 --locale=C.UTF-8 --wal-segsize=4 --no-sync >/dev/null
 
-# No flush: the data lives as long as the server. Connections: FerretDB uses up to 100, the rest is for the
-# extension's workers and for psql.
+# No flush: the data need not outlive the machine. But what was acknowledged has been handed to the kernel, so that it
+# outlives a kill -9 of PostgreSQL. Connections: FerretDB uses up to 100, the rest is for the extension's workers and
+# for psql.
 cat >>"$root$data/postgresql.conf" <<'EOF'
 listen_addresses = ''
 unix_socket_permissions = 0700
@@ -53,8 +54,7 @@ cron.log_run = off
 cron.log_statement = off
 jit = off
 fsync = off
-synchronous_commit = off
-full_page_writes = off
+synchronous_commit = on
 autovacuum_naptime = 10s
 min_wal_size = 8MB
 max_wal_size = 256MB

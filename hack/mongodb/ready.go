@@ -27,14 +27,13 @@ const (
 	alreadyInitialized = 23
 )
 
-// initiate makes the server at address a replica set of one and waits until it is the primary.
+// initiate makes the server at address a replica set of one, waits until it is the primary and returns its URI.
 func initiate(ctx context.Context, s *supervise.Session, address string) (string, error) {
 	config := bson.D{{Key: "replSetInitiate", Value: bson.D{
 		{Key: "_id", Value: replicaSet},
 		{Key: "members", Value: bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: address}}}},
 	}}}
-	direct := "mongodb://" + address + "/?directConnection=true"
-	err := await(ctx, s, direct, func(ctx context.Context, admin *mongo.Database) error {
+	err := await(ctx, s, direct(address), func(ctx context.Context, admin *mongo.Database) error {
 		err := admin.RunCommand(ctx, config).Err()
 		var refused mongo.CommandError
 		if errors.As(err, &refused) && refused.HasErrorCode(alreadyInitialized) {
@@ -45,8 +44,12 @@ func initiate(ctx context.Context, s *supervise.Session, address string) (string
 	if err != nil {
 		return "", fmt.Errorf("initiate the replica set: %w", err)
 	}
+	return "mongodb://" + address + "/?replicaSet=" + replicaSet, awaitPrimary(ctx, s, address)
+}
 
-	err = await(ctx, s, direct, func(ctx context.Context, admin *mongo.Database) error {
+// awaitPrimary waits until the server at address is the primary of its replica set.
+func awaitPrimary(ctx context.Context, s *supervise.Session, address string) error {
+	err := await(ctx, s, direct(address), func(ctx context.Context, admin *mongo.Database) error {
 		var hello struct{ IsWritablePrimary bool }
 		if err := admin.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil {
 			return err
@@ -57,10 +60,12 @@ func initiate(ctx context.Context, s *supervise.Session, address string) (string
 		return nil
 	})
 	if err != nil {
-		return "", fmt.Errorf("wait for the primary: %w", err)
+		return fmt.Errorf("wait for the primary: %w", err)
 	}
-	return "mongodb://" + address + "/?replicaSet=" + replicaSet, nil
+	return nil
 }
+
+func direct(address string) string { return "mongodb://" + address + "/?directConnection=true" }
 
 // ping waits until the server at uri answers a ping.
 func ping(ctx context.Context, s *supervise.Session, uri string) error {

@@ -19,7 +19,7 @@ import (
 
 // places is where the programs are, or would be.
 type places struct {
-	cache, assets, kubernetesServer, mongodbServer, postgres string
+	cache, assets, kubernetesServer, mongodbServer, postgres, feedServer string
 }
 
 // locate asks hack/testenv.sh, which alone decides where things are and of which version.
@@ -36,6 +36,7 @@ func locate() (places, error) {
 	fields := map[string]*string{
 		"cache": &p.cache, "assets": &p.assets, "kubernetes-server": &p.kubernetesServer,
 		"mongodb-server": &p.mongodbServer, "postgres": &p.postgres,
+		"feed-server": &p.feedServer,
 	}
 	for line := range strings.Lines(string(out)) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")

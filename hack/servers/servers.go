@@ -5,36 +5,30 @@ Licensed under the Apache License, Version 2.0; see LICENSE.
 SPDX-License-Identifier: Apache-2.0
 */
 
-// Package servers starts the real servers that the tests and the demo run on: a MongoDB and a Kubernetes API server.
+// Package servers starts the real servers that the tests and the demo run on: a MongoDB, a second one for feeds, and a
+// Kubernetes API server.
 //
 // "make testenv" puts the programs into a cache; this package runs them, on free loopback ports. A server ends with
 // the process that started it, however that one ends, and leaves no process and no folder behind.
 package servers
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
-	"time"
 )
 
-// stopTimeout bounds Stop. The programs kill what does not end within 10 s, so it is not reached unless one hangs.
-const stopTimeout = 40 * time.Second
-
-// A Server is a running server, or one that the user named and that is only used.
+// A Server is a running server, or one that the user named and that is only used. Its methods are not for use by
+// several goroutines at a time.
 type Server struct {
 	address string
-	name    string
-	cmd     *exec.Cmd // nil: not ours
-	stdin   *os.File  // the program serves until this is closed
-	stop    func() error
+	program *program // nil: not ours
+	// successor makes the program that takes the place of a killed one; nil: the program restarts what it serves.
+	successor func() *exec.Cmd
 }
 
 // StartMongoDB starts a MongoDB, or uses the one that MONGODB_URI names. Address is its URI. It runs on the first that
@@ -50,7 +44,37 @@ func StartMongoDB(ctx context.Context) (*Server, error) {
 	if err := needs(places.mongodbServer); err != nil {
 		return nil, err
 	}
-	return start(ctx, "MongoDB", exec.Command(places.mongodbServer, "-postgres", places.postgres))
+	return started(start(ctx, "MongoDB", exec.Command(places.mongodbServer, "-postgres", places.postgres)))
+}
+
+// StartFeed starts a feed store: a MongoDB that has capped collections and tailable cursors, which FerretDB 2 has not.
+// It is FerretDB 1 over SQLite. Address is its URI. ctx bounds the start only. Where it differs from MongoDB:
+//
+//   - A tailable cursor ends at once without SetBatchSize(1), and while no document matches.
+//   - What is inserted just when a wait for data ends may be lost to the cursor, or come twice. With waits of 1 s, see
+//     SetMaxAwaitTime, that is rare as long as the machine is not busy; with 50 ms it is every fifth document.
+//   - A waiting cursor reads the collection from the beginning, again and again. With 1000 documents that takes a core
+//     and delays each by 0.3 s; with 10 000 nothing is delivered.
+//   - A capped collection never drops old documents.
+//   - When the collection is dropped, its cursors fail with code 1.
+func StartFeed(ctx context.Context) (*Server, error) {
+	places, err := locate()
+	if err != nil {
+		return nil, err
+	}
+	if err := needs(places.feedServer); err != nil {
+		return nil, err
+	}
+	server, err := started(start(ctx, "feed store", exec.Command(places.feedServer)))
+	if err != nil {
+		return nil, err
+	}
+	uri, err := url.Parse(server.address)
+	if err != nil {
+		return nil, errors.Join(err, server.Stop())
+	}
+	server.successor = func() *exec.Cmd { return exec.Command(places.feedServer, "-listen", uri.Host) }
+	return server, nil
 }
 
 // StartKubernetes starts etcd and kube-apiserver with RBAC on, or, when USE_EXISTING_CLUSTER is "true", uses the
@@ -71,7 +95,7 @@ func StartKubernetes(ctx context.Context) (*Server, error) {
 	cmd := exec.Command(places.kubernetesServer, "-assets", places.assets)
 	// envtest keeps a list of the ports in use below the user's cache folder.
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+places.cache)
-	return start(ctx, "Kubernetes", cmd)
+	return started(start(ctx, "Kubernetes", cmd))
 }
 
 // Kubectl returns the path of a kubectl that fits the API server.
@@ -87,12 +111,50 @@ func Kubectl() (string, error) {
 // Address is the URI of a MongoDB, which may hold a password, or the path of a kubeconfig.
 func (s *Server) Address() string { return s.address }
 
+// Restart kills what serves with -9 and starts it again at the same address. It returns when that serves again; until
+// then, and possibly once more on each connection from before, clients see errors. ctx bounds it.
+//
+//   - A MongoDB has lost nothing that it had acknowledged. What is killed is mongod, or PostgreSQL with all its
+//     processes; one in Docker cannot be restarted.
+//   - A feed store has lost everything.
+//   - Kubernetes, and a server that is only used, cannot be restarted.
+//
+// Where it cannot be, nothing happens. After any other error the server is gone.
+func (s *Server) Restart(ctx context.Context) error {
+	if s.program == nil {
+		return errors.New("restart: the server is one that the user named, not one started here: " +
+			"unset MONGODB_URI or USE_EXISTING_CLUSTER for a test that restarts it")
+	}
+	if s.successor == nil {
+		return s.program.restart(ctx)
+	}
+	if err := s.program.kill(); err != nil {
+		return fmt.Errorf("restart %w", err)
+	}
+	program, err := start(ctx, s.program.name, s.successor())
+	if err != nil {
+		return fmt.Errorf("restart: %w", err)
+	}
+	s.program = program
+	return nil
+}
+
 // Stop stops the server and waits until it is gone, at most 40 s. It returns an error when the server had ended by
 // itself before. Further calls do nothing and return the same. A server that was only used is left alone.
-func (s *Server) Stop() error { return s.stop() }
+func (s *Server) Stop() error {
+	if s.program == nil {
+		return nil
+	}
+	return s.program.stop()
+}
 
-func used(address string) *Server {
-	return &Server{address: address, stop: func() error { return nil }}
+func used(address string) *Server { return &Server{address: address} }
+
+func started(p *program, err error) (*Server, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &Server{address: p.address, program: p}, nil
 }
 
 func existingCluster() (*Server, error) {
@@ -108,51 +170,4 @@ func existingCluster() (*Server, error) {
 		return nil, fmt.Errorf("USE_EXISTING_CLUSTER is set, so KUBECONFIG has to name one kubeconfig file: %w", err)
 	}
 	return used(path), nil
-}
-
-// start runs a server program and waits for the line with its address. It keeps no goroutine: the program reads the
-// end of a pipe that lives as long as this process, and writes errors to our standard error itself.
-func start(ctx context.Context, name string, cmd *exec.Cmd) (*Server, error) {
-	stdin, keepOpen, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	stdout, address, err := os.Pipe()
-	if err != nil {
-		return nil, errors.Join(err, stdin.Close(), keepOpen.Close())
-	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, address, os.Stderr
-	// A group of its own: the terminal's Ctrl-C ends this process, and that ends the server.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	err = cmd.Start()
-	_, _ = stdin.Close(), address.Close()
-	defer stdout.Close() //nolint:errcheck // read to the first line only
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), keepOpen.Close())
-	}
-
-	server := &Server{name: name, cmd: cmd, stdin: keepOpen}
-	server.stop = sync.OnceValue(server.end)
-	defer context.AfterFunc(ctx, func() { _ = stdout.SetReadDeadline(time.Now()) })()
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		_ = server.Stop()
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("start %s: %w", name, context.Cause(ctx))
-		}
-		return nil, fmt.Errorf("start %s: it gave up; the reason is on standard error", name)
-	}
-	server.address = strings.TrimSuffix(line, "\n")
-	return server, nil
-}
-
-// end stops the program by closing its standard input.
-func (s *Server) end() error {
-	_ = s.stdin.Close()
-	hung := time.AfterFunc(stopTimeout, func() { _ = s.cmd.Process.Kill() })
-	defer hung.Stop()
-	if err := s.cmd.Wait(); err != nil {
-		return fmt.Errorf("%s ended by itself or did not stop: %w", s.name, err)
-	}
-	return nil
 }

@@ -35,6 +35,7 @@ const gone = 20 * time.Second
 var starts = map[string]func(context.Context) (*servers.Server, error){
 	"MongoDB":    servers.StartMongoDB,
 	"Kubernetes": servers.StartKubernetes,
+	"feed store": servers.StartFeed,
 }
 
 func TestMain(m *testing.M) {
@@ -55,7 +56,7 @@ func TestMain(m *testing.M) {
 		time.Sleep(time.Hour)
 	}
 	adoptOrphans()
-	servertest.Run(m, servertest.MongoDB, servertest.Kubernetes)
+	servertest.Run(m, servertest.MongoDB, servertest.Kubernetes, servertest.Feed)
 }
 
 // Each test starts a second server beside those of TestMain, so that side by side is tested too.
@@ -168,6 +169,9 @@ func TestProgramKilledAndStartedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		nextFolder := folderOf(t, newest(t, before))
+		if name == "Kubernetes" {
+			expectNoRestart(t, next, "cannot be restarted")
+		}
 		for range 2 {
 			if err := next.Stop(); err != nil {
 				t.Error(err)
@@ -175,13 +179,19 @@ func TestProgramKilledAndStartedAgain(t *testing.T) {
 		}
 		expectNothing(t, before, folder)
 		expectNothing(t, before, nextFolder)
+		expectNoRestart(t, server, "does not run")
+		expectNoRestart(t, next, "does not run")
 	})
 }
 
 func TestInterruptedStart(t *testing.T) {
 	// How far into the start. Kubernetes gets one: envtest finishes its start before it looks up.
 	const ms = time.Millisecond
-	delays := map[string][]time.Duration{"MongoDB": {0, 60 * ms, 90 * ms, 120 * ms, 150 * ms}, "Kubernetes": {500 * ms}}
+	delays := map[string][]time.Duration{
+		"MongoDB":    {0, 60 * ms, 90 * ms, 120 * ms, 150 * ms},
+		"Kubernetes": {500 * ms},
+		"feed store": {0, 10 * ms, 20 * ms, 30 * ms},
+	}
 	eachServer(t, func(t *testing.T, name string) {
 		for _, delay := range delays[name] {
 			before := descendants(os.Getpid())
@@ -226,6 +236,7 @@ func TestUsersMongoDBIsUsed(t *testing.T) {
 	if got := server.Address(); got != "mongodb://user:secret@db.example/" {
 		t.Errorf("Address: %s", got)
 	}
+	expectNoRestart(t, server, "unset MONGODB_URI")
 	if err := server.Stop(); err != nil {
 		t.Error(err)
 	}
@@ -241,8 +252,9 @@ func TestMissingProgramsSayWhatToRun(t *testing.T) {
 	t.Setenv("KUBEBUILDER_ASSETS", "")
 	_, mongodb := servers.StartMongoDB(t.Context())
 	_, kubernetes := servers.StartKubernetes(t.Context())
+	_, feed := servers.StartFeed(t.Context())
 	_, kubectl := servers.Kubectl()
-	for _, err := range []error{mongodb, kubernetes, kubectl} {
+	for _, err := range []error{mongodb, kubernetes, feed, kubectl} {
 		if err == nil || !strings.Contains(err.Error(), `run "make testenv"`) {
 			t.Errorf(`error %v, want one that says: run "make testenv"`, err)
 		}

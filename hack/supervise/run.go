@@ -13,11 +13,15 @@ SPDX-License-Identifier: Apache-2.0
 //   - It exits only after its processes have ended and its folder is gone, also when the start fails half way.
 //   - If it is itself killed with -9 its processes are killed with it, and its folder is removed by the next program
 //     that is started with the same folder prefix.
+//   - The line "restart" on its standard input makes it kill the server and start it again. The answer is a line on
+//     standard output: the address again when the server serves, else why it cannot be restarted. Only then may the
+//     next such line follow. If the server does not come back, the program ends.
 //
 // Linux only.
 package supervise
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -27,13 +31,18 @@ import (
 	"time"
 )
 
-// startTimeout bounds a start; it is long because a machine may be busy with a build.
-const startTimeout = 2 * time.Minute
+const (
+	// startTimeout bounds a start and a restart; it is long because a machine may be busy with a build.
+	startTimeout = 2 * time.Minute
+
+	restartRequest = "restart"
+	restartRefusal = "this server cannot be restarted"
+)
 
 // Run is the body of main. It makes a folder below parent, such as os.TempDir(), whose name begins with prefix, calls
-// start, prints the address that start returns as the only line on standard output and serves. It returns the exit
-// code: 0 when the program was told to stop, 1 when the start failed or a process ended by itself; the end of the log
-// and the reason are then on standard error.
+// start, prints the address that start returns as a line on standard output and serves. It returns the exit code: 0
+// when the program was told to stop, 1 when a start failed or a process ended by itself; the end of the log and the
+// reason are then on standard error.
 //
 // start must return soon after its context ends, with whatever it started registered in the session.
 func Run(parent, prefix string, start func(context.Context, *Session) (string, error)) int {
@@ -41,8 +50,9 @@ func Run(parent, prefix string, start func(context.Context, *Session) (string, e
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
+	requests := make(chan struct{}, 1)
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
+		readRequests(os.Stdin, requests)
 		cancel()
 	}()
 
@@ -53,23 +63,54 @@ func Run(parent, prefix string, start func(context.Context, *Session) (string, e
 	}
 	defer session.close()
 
-	startCtx, done := context.WithTimeout(ctx, startTimeout)
-	address, err := start(startCtx, session)
-	done()
-	switch {
-	case ctx.Err() != nil: // told to stop: whatever went wrong in the start went wrong because of that
-		return 0
-	case err != nil:
-		session.explain(prefix, err)
-		return 1
-	}
+	var address string
+	err = bounded(ctx, func(ctx context.Context) error {
+		address, err = start(ctx, session)
+		return err
+	})
+	for answer := address; ; {
+		switch {
+		case ctx.Err() != nil: // told to stop: whatever went wrong in the start went wrong because of that
+			return 0
+		case err != nil:
+			session.explain(prefix, err)
+			return 1
+		}
 
-	fmt.Println(address)
-	select {
-	case <-ctx.Done():
-		return 0
-	case err := <-session.ended:
-		session.explain(prefix, err)
-		return 1
+		fmt.Println(answer)
+		select {
+		case <-ctx.Done():
+			return 0
+		case err := <-session.ended:
+			session.explain(prefix, err)
+			return 1
+		case <-requests:
+			if session.restart == nil {
+				answer = restartRefusal
+			} else {
+				answer, err = address, bounded(ctx, session.restart)
+			}
+		}
 	}
+}
+
+// bounded calls start with a context that ends after startTimeout.
+func bounded(ctx context.Context, start func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return start(ctx)
+}
+
+// readRequests passes on the requests to restart, and returns when the input ends. It never waits: it would miss the end.
+func readRequests(input io.Reader, requests chan<- struct{}) {
+	for lines := bufio.NewScanner(input); lines.Scan(); {
+		if lines.Text() != restartRequest {
+			continue
+		}
+		select {
+		case requests <- struct{}{}:
+		default: // two at once, of which one is answered
+		}
+	}
+	_, _ = io.Copy(io.Discard, input) // after a line too long to be scanned
 }

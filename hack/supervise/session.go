@@ -9,19 +9,13 @@ package supervise
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"syscall"
-	"time"
 )
-
-// stopTimeout is how long a process may take to end after its stop signal before it is killed.
-const stopTimeout = 10 * time.Second
 
 // logTail is how many bytes of the log are shown when a start fails.
 const logTail = 4 << 10
@@ -33,9 +27,10 @@ type Session struct {
 	// Log takes the output of the processes. It is a file in Dir.
 	Log *os.File
 
-	lock  *os.File
-	stops []func()
-	ended chan error
+	lock    *os.File
+	stops   []func()
+	restart func(context.Context) error
+	ended   chan error
 }
 
 func newSession(parent, prefix string) (*Session, error) {
@@ -57,52 +52,16 @@ func newSession(parent, prefix string) (*Session, error) {
 // OnStop registers what the end of the run has to do; the last registered is called first.
 func (s *Session) OnStop(stop func()) { s.stops = append(s.stops, stop) }
 
+// OnRestart registers how the server is killed and started again, at the same address and on the same data. When restart
+// returns, the server serves, or the run ends with the error. Without, the server cannot be restarted.
+func (s *Session) OnRestart(restart func(context.Context) error) { s.restart = restart }
+
 // Fail ends the run: a part of it stopped serving for the given reason. It does not block.
 func (s *Session) Fail(reason error) {
 	select {
 	case s.ended <- reason:
 	default:
 	}
-}
-
-// Start starts a process that ends with this program, its output in the log. At the end of the run it gets the signal
-// stop and, if it has not ended within 10 s, SIGKILL. If it ends before, so does the run.
-func (s *Session) Start(cmd *exec.Cmd, stop syscall.Signal) error {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	// A group of its own, so that the terminal's Ctrl-C reaches only this program.
-	cmd.SysProcAttr.Setpgid = true
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	cmd.Stdout, cmd.Stderr = s.Log, s.Log
-
-	started, gone := make(chan error), make(chan struct{})
-	go func() {
-		// Linux delivers Pdeathsig when the thread that started the process ends, so that thread must live as long.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		err = cmd.Wait()
-		close(gone)
-		s.Fail(fmt.Errorf("%s ended by itself: %w", filepath.Base(cmd.Path), orExitZero(err)))
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	s.OnStop(func() {
-		_ = cmd.Process.Signal(stop)
-		select {
-		case <-gone:
-		case <-time.After(stopTimeout):
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-			<-gone
-		}
-	})
-	return nil
 }
 
 // Ended yields the reason when a process of the run has ended, for a start that waits for it to serve.

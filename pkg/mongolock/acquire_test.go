@@ -38,7 +38,7 @@ func TestAcquireWhoseReplyWasLost(t *testing.T) {
 				c := fakeClient(t, s)
 				start := time.Now()
 				lease := mustLock(t, c, "x", WithAutoRenew(false)) // or the first renewal may be due already
-				if doc := s.stored("x"); doc.Grants != 1 || doc.Fence != lease.Token() || doc.Seq != 1 {
+				if doc := s.stored("x"); doc.State.Grants != 1 || doc.State.Fence != lease.Token() || doc.State.Seq != 1 {
 					t.Errorf("token %d, stored %+v: want one grant", lease.Token(), doc)
 				}
 				if len(s.sent("acquire")) < 2 {
@@ -149,7 +149,7 @@ func TestRefusedAcquireAbandonsAnEarlierSend(t *testing.T) {
 		}
 		mustUnlock(t, first)
 		until(start, 6*time.Second)
-		if doc := s.stored("x"); doc.Grants != 2 {
+		if doc := s.stored("x"); doc.State.Grants != 2 {
 			t.Fatalf("stored %+v: the late request was not carried out: the test does not test", doc)
 		}
 		if s.held("x") {
@@ -174,7 +174,7 @@ func TestGrantAfterItsDeadline(t *testing.T) {
 			t.Fatalf("TryLock: %v, %v, want ErrOutcomeUnknown", lease, err)
 		}
 		synctest.Wait()
-		if doc := s.stored("x"); s.held("x") || doc.Grants != 1 || len(doc.Events) != 2 {
+		if doc := s.stored("x"); s.held("x") || doc.State.Grants != 1 || len(doc.State.Events) != 2 {
 			t.Errorf("stored %+v, want a grant that was released", doc)
 		}
 	})
@@ -184,7 +184,7 @@ func TestGrantAfterItsDeadline(t *testing.T) {
 func TestLeaseThatEndsBeforeItIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := fakeClient(t, newFakeStore())
-		lease, err := c.newLease(holder{}, attempt{ref: grantRef{lock: "x", holderID: "h"}, settings: c.settings.lock, sent: c.now()})
+		lease, err := c.newLease(holder{Lease: c.settings.lock.lease.Milliseconds()}, attempt{ref: grantRef{lock: "x", holderID: "h"}, settings: c.settings.lock, sent: c.now()})
 		if err != nil {
 			t.Fatal(err)
 		}

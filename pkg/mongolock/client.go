@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 package mongolock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
 // Client acquires locks kept in one MongoDB collection and renews the leases it holds. One per process is enough; all methods may
@@ -30,7 +35,7 @@ type Client struct {
 	log      logr.Logger
 	store    store
 	now      func() time.Duration // time that counts suspensions; see bootTime
-	owned    *mongo.Client        // disconnected by Close, if not nil
+	owned    []*mongo.Client      // disconnected by Close
 
 	check     func(context.Context) error // tests the server
 	checked   atomic.Bool                 // it has passed
@@ -43,6 +48,9 @@ type Client struct {
 	stop    context.CancelFunc
 
 	renewer *renewer
+	lines   *lines
+	lookout *lookout
+	bell    *doorbell
 	feed    *feed
 	tasks   sync.WaitGroup // operations in progress and background work
 
@@ -63,9 +71,25 @@ func New(ctx context.Context, db *mongo.Database, opts ...Option) (*Client, erro
 	if err := settings.validate(); err != nil {
 		return nil, err
 	}
+	feedDriver, bell, err := settings.bellCollection(db)
+	if err != nil {
+		return nil, err
+	}
 	s := newMongoStore(db, settings.collection)
-	c := newClient(ctx, settings, s, bootTime)
-	c.check = func(ctx context.Context) error { return s.prepare(ctx, settings.grace) }
+	c := newClient(ctx, settings, s, bell, bootTime)
+	if feedDriver != nil {
+		c.owned = append(c.owned, feedDriver)
+	}
+	c.check = func(ctx context.Context) error {
+		purges, err := s.prepare(ctx, settings.grace)
+		if err == nil && !purges {
+			if settings.feed.uri == "" {
+				c.bell.unsupported.Store(true) // this server has no capped collections either
+			}
+			c.tasks.Go(func() { c.purgeStrays(c.closing) })
+		}
+		return err
+	}
 	if !settings.deferCheck {
 		if err := c.ready(ctx); err != nil {
 			return nil, errors.Join(err, c.Close(ctx))
@@ -78,6 +102,23 @@ func New(ctx context.Context, db *mongo.Database, opts ...Option) (*Client, erro
 // appears in an error. It may return what New returns, and [ErrInvalid] for a connection string that cannot be used.
 func Connect(ctx context.Context, uri string, opts ...Option) (*Client, error) {
 	settings := newSettings(opts)
+	driver, err := connect(uri)
+	if err != nil {
+		return nil, err
+	}
+	c, err := New(ctx, driver.Database(settings.database), opts...)
+	if err != nil {
+		cleanup, cancel := cleanupContext(ctx)
+		defer cancel()
+		_ = driver.Disconnect(cleanup) // the first error tells more
+		return nil, err
+	}
+	c.owned = append(c.owned, driver)
+	return c, nil
+}
+
+// connect makes a driver client; it sends nothing.
+func connect(uri string) (*mongo.Client, error) {
 	clientOptions := options.Client().ApplyURI(uri)
 	var lookup *net.DNSError
 	if err := clientOptions.Validate(); errors.As(err, &lookup) {
@@ -91,19 +132,33 @@ func Connect(ctx context.Context, uri string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, invalid("the driver refused the options of the connection string")
 	}
-	c, err := New(ctx, driver.Database(settings.database), opts...)
-	if err != nil {
-		cleanup, cancel := cleanupContext(ctx)
-		defer cancel()
-		_ = driver.Disconnect(cleanup) // the first error tells more
-		return nil, err
+	return driver, nil
+}
+
+// bellCollection is where the doorbell is, and the driver client that was made for it, if it is on a server of its own.
+func (s clientSettings) bellCollection(db *mongo.Database) (*mongo.Client, *mongo.Collection, error) {
+	collection := cmp.Or(s.feed.collection, s.collection+"_feed")
+	driver := db.Client()
+	var own *mongo.Client
+	if s.feed.uri != "" {
+		var err error
+		if own, err = connect(s.feed.uri); err != nil {
+			return nil, nil, fmt.Errorf("the feed: %w", err)
+		}
+		driver = own
 	}
-	c.owned = driver
-	return c, nil
+	// Hints need no majority: one that is lost costs time and nothing else.
+	coll := driver.Database(cmp.Or(s.feed.database, db.Name())).Collection(collection, options.Collection().
+		SetWriteConcern(writeconcern.W1()).
+		SetReadConcern(readconcern.Local()).
+		SetReadPreference(readpref.Primary()).
+		SetRegistry(bson.NewRegistry()).
+		SetBSONOptions(&options.BSONOptions{}))
+	return own, coll, nil
 }
 
 // newClient makes a client on any store; values of ctx are kept, its end is not.
-func newClient(ctx context.Context, settings clientSettings, s store, now func() time.Duration) *Client {
+func newClient(ctx context.Context, settings clientSettings, s store, bell *mongo.Collection, now func() time.Duration) *Client {
 	c := &Client{
 		settings: settings, log: settings.log, store: s, now: now,
 		check:  func(context.Context) error { return nil },
@@ -112,6 +167,9 @@ func newClient(ctx context.Context, settings clientSettings, s store, now func()
 	c.ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.closing, c.close = context.WithCancel(c.ctx)
 	c.renewer = newRenewer(c)
+	c.lines = newLines()
+	c.lookout = newLookout(c)
+	c.bell = newDoorbell(c, bell)
 	c.feed = newFeed(c)
 	c.tasks.Go(func() { c.renewer.run(c.closing) })
 	return c
@@ -133,12 +191,12 @@ func (c *Client) Close(ctx context.Context) error {
 
 	err := c.releaseAll(ctx, held)
 	err = errors.Join(err, c.drain(ctx))
-	if c.owned != nil {
+	for _, driver := range c.owned {
 		disconnect, cancel := cleanupContext(ctx)
-		defer cancel()
-		if c.owned.Disconnect(disconnect) != nil {
+		if driver.Disconnect(disconnect) != nil {
 			err = errors.Join(err, errors.New("mongolock: the driver's client was not disconnected in time"))
 		}
+		cancel()
 	}
 	return err
 }
@@ -259,6 +317,7 @@ func (c *Client) drop(l *Lease) {
 // forget is called once, by the end of a lease.
 func (c *Client) forget(l *Lease, reason error) {
 	c.drop(l)
+	c.settings.metrics.Held(l.ref.lock, c.now()-l.sent, errors.Is(reason, ErrLeaseLost))
 	if errors.Is(reason, ErrLeaseLost) {
 		c.log.Info("Lease lost", "lock", l.ref.lock, "token", l.token, "reason", reason.Error())
 	}

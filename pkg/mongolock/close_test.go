@@ -186,7 +186,7 @@ func TestCloseDuringAGrant(t *testing.T) {
 		if err := <-result; !errors.Is(err, ErrClosed) {
 			t.Errorf("TryLock: %v, want ErrClosed", err)
 		}
-		if doc := s.stored("x"); s.held("x") || doc.Grants != 1 {
+		if doc := s.stored("x"); s.held("x") || doc.State.Grants != 1 {
 			t.Errorf("stored %+v, want a grant that was released", doc)
 		}
 	})

@@ -16,7 +16,8 @@ import (
 // The errors of this package. Compare with [errors.Is]; an error that carries more (a [*HeldError], the context's own error) matches
 // its sentinel as well. No error text contains a connection string or a credential.
 var (
-	// ErrHeld means that somebody else holds the lock. The error is a [*HeldError], which tells who and for how long.
+	// ErrHeld means that the lock cannot be had now: somebody else holds it, others wait for it, or it is suspended. The error is a
+	// [*HeldError], which tells which, and who holds it for how long.
 	ErrHeld = errors.New("mongolock: lock is held")
 
 	// ErrLeaseLost means that a lease ended without being released: its deadline passed, or the server no longer knows it.
@@ -30,6 +31,9 @@ var (
 	// What may have been acquired is released in the background if the server answers within a few seconds, and otherwise ends by
 	// itself with its lease.
 	ErrOutcomeUnknown = errors.New("mongolock: outcome is unknown")
+
+	// ErrQueueFull means that [MaxWaiters] wait for the lock already.
+	ErrQueueFull = errors.New("mongolock: queue is full")
 
 	// ErrClosed means that the [Client] or [Watcher] was closed.
 	ErrClosed = errors.New("mongolock: closed")
@@ -51,21 +55,31 @@ var (
 	ErrUnauthorized = errors.New("mongolock: access denied")
 )
 
-// HeldError tells who holds a lock that could not be acquired. It matches [ErrHeld].
+// HeldError tells why a lock could not be acquired: somebody holds it, others wait for it, or it is suspended. It matches [ErrHeld].
 type HeldError struct {
 	// Lock is the lock's id.
 	Lock string
-	// Owner and Metadata are what the holder said of itself.
+	// Owner and Metadata are what the holder said of itself; empty if nobody holds the lock.
 	Owner    string
 	Metadata map[string]string
-	// Token is the holder's fencing token.
+	// Token is the holder's fencing token; 0 if nobody holds the lock.
 	Token int64
 	// Remaining is how long the holder's lease still lasts unless it is renewed, by the server's clock.
 	Remaining time.Duration
+	// Waiting is how many stand in the lock's queue.
+	Waiting int
+	// Suspended tells that the lock's policy stops new grants.
+	Suspended bool
 }
 
-// Error names the holder, its token and the time left.
+// Error names the holder, its token and the time left, or what else stands in the way.
 func (e *HeldError) Error() string {
+	switch {
+	case e.Suspended:
+		return fmt.Sprintf("mongolock: lock %q is suspended", e.Lock)
+	case e.Owner == "" && e.Token == 0:
+		return fmt.Sprintf("mongolock: lock %q is about to be granted to one of the %d who wait for it", e.Lock, e.Waiting)
+	}
 	return fmt.Sprintf("mongolock: lock %q is held by %q with token %d for another %s unless renewed",
 		e.Lock, e.Owner, e.Token, e.Remaining.Round(time.Millisecond))
 }

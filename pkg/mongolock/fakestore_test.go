@@ -72,28 +72,60 @@ func (s *fakeStore) call(ctx context.Context, op string, locks []string, effect 
 func serverTime() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 func (s *fakeStore) acquire(ctx context.Context, a acquisition) (*document, error) {
-	var reply document
-	err := s.call(ctx, "acquire", []string{a.lock}, func(now time.Time) {
-		doc, ok := s.docs[a.lock]
-		if !ok {
-			doc = &document{ID: a.lock, V: schemaVersion}
-			s.docs[a.lock] = doc
+	return s.answer(ctx, "acquire", a, func(doc *document, now time.Time) {
+		if doc.queued(a.holderID) < 0 && doc.fits(a, now) {
+			doc.reap(now)
+			doc.admit(a.entry(now), now, a.leaseMS)
 		}
-		if doc.foreign == nil && doc.expire(now) {
-			doc.Fence = max(doc.Fence+1, now.UnixMilli())
-			doc.Grants++
-			doc.Holders = []holder{{
-				ID: a.holderID, Owner: a.owner, Mode: modeExclusive, Token: doc.Fence, Lease: a.leaseMS,
-				AcquiredAt: now, ExpiresAt: now.Add(time.Duration(a.leaseMS) * time.Millisecond), Meta: a.meta,
-			}}
-			doc.record(EventAcquired, doc.Holders[0], now, now)
+	})
+}
+
+func (s *fakeStore) queue(ctx context.Context, a acquisition) (*document, error) {
+	return s.answer(ctx, "queue", a, func(doc *document, now time.Time) {
+		place := doc.queued(a.holderID)
+		if h, ok := doc.grant(a.holderID); ok && h.ExpiresAt.After(now) {
+			if h.Pending {
+				h.Pending, h.ExpiresAt = false, now.Add(time.Duration(h.Lease)*time.Millisecond)
+				doc.State.Holders[slices.IndexFunc(doc.State.Holders, func(h holder) bool { return h.ID == a.holderID })] = h
+			}
+			return
+		}
+		switch {
+		case place >= 0:
+			doc.State.Waiters[place].ExpiresAt = now.Add(waiterLease)
+		case len(doc.State.Waiters) < MaxWaiters:
+			doc.State.Waiters = append(doc.State.Waiters, a.entry(now))
+			doc.State.ChangedAt = now
+		}
+		doc.reap(now)
+		doc.handOver(now, a.holderID)
+	})
+}
+
+// answer runs an acquisition on a lock's document, which it makes if there is none.
+func (s *fakeStore) answer(ctx context.Context, op string, a acquisition, effect func(doc *document, now time.Time)) (*document, error) {
+	var reply document
+	err := s.call(ctx, op, []string{a.lock}, func(now time.Time) {
+		doc := s.made(a.lock)
+		if doc.foreign == nil {
+			effect(doc, now)
 		}
 		reply = doc.at(now)
+		reply.Place, reply.Queued = doc.queued(a.holderID), len(doc.State.Waiters)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &reply, reply.foreign
+}
+
+func (s *fakeStore) made(lock string) *document {
+	doc, ok := s.docs[lock]
+	if !ok {
+		doc = &document{ID: lock, V: schemaVersion, Policy: Policy{}.stored()}
+		s.docs[lock] = doc
+	}
+	return doc
 }
 
 func (s *fakeStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) {
@@ -128,34 +160,78 @@ func (s *fakeStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) 
 	return fates, nil
 }
 
-func (s *fakeStore) release(ctx context.Context, ref grantRef) (bool, error) {
-	found := false
-	err := s.call(ctx, "release", []string{ref.lock}, func(now time.Time) {
-		h := s.holder(ref)
-		if h == nil {
+func (s *fakeStore) release(ctx context.Context, g grant) (departure, error) {
+	return s.depart(ctx, "release", g.grantRef)
+}
+
+func (s *fakeStore) leave(ctx context.Context, ref grantRef) (departure, error) {
+	return s.depart(ctx, "release", ref)
+}
+
+func (s *fakeStore) depart(ctx context.Context, op string, ref grantRef) (departure, error) {
+	var gone departure
+	err := s.call(ctx, op, []string{ref.lock}, func(now time.Time) {
+		doc := s.docs[ref.lock]
+		if doc == nil {
 			return
 		}
-		found = true
-		ended := *h
-		doc := s.docs[ref.lock]
-		doc.Holders = nil
-		if ended.ExpiresAt.After(now) {
-			doc.record(EventReleased, ended, now, now)
-		} else {
-			doc.record(EventExpired, ended, ended.ExpiresAt, now)
+		if place := doc.queued(ref.holderID); place >= 0 {
+			gone.found = true
+			doc.State.Waiters = slices.Delete(doc.State.Waiters, place, place+1)
+			doc.State.ChangedAt = now
+		}
+		gone.found = doc.drop(now, EventReleased, "", func(h holder) bool { return h.ID == ref.holderID }) || gone.found
+		if gone.found {
+			doc.handOver(now, "")
+			at := doc.at(now)
+			gone.to = at.handedTo()
 		}
 	})
 	if err != nil {
-		return false, err
+		return departure{}, err
 	}
-	return found, nil
+	return gone, nil
+}
+
+func (s *fakeStore) evict(ctx context.Context, lock string, token int64, reason string) (*document, error) {
+	var reply *document
+	err := s.call(ctx, "evict", []string{lock}, func(now time.Time) {
+		doc := s.docs[lock]
+		if doc != nil && doc.drop(now, EventEvicted, reason, func(h holder) bool { return h.Token == token }) {
+			doc.handOver(now, "")
+			at := doc.at(now)
+			reply = &at
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply, nil
+}
+
+func (s *fakeStore) setPolicy(ctx context.Context, lock string, p policy) (*document, error) {
+	var reply document
+	err := s.call(ctx, "policy", []string{lock}, func(now time.Time) {
+		doc := s.made(lock)
+		doc.Policy = p
+		doc.State.ChangedAt = now
+		doc.reap(now)
+		doc.handOver(now, "")
+		reply = doc.at(now)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &reply, nil
 }
 
 func (s *fakeStore) sweep(ctx context.Context, after, before time.Time) (int64, error) {
 	n := int64(0)
 	err := s.call(ctx, "sweep", nil, func(now time.Time) {
 		for _, doc := range s.docs {
-			if len(doc.Holders) > 0 && doc.Holders[0].ExpiresAt.After(after) && !doc.Holders[0].ExpiresAt.After(before) && doc.expire(now) {
+			ends := doc.ends()
+			if !ends.IsZero() && ends.After(after) && !ends.After(before) && doc.reap(now) {
+				doc.handOver(now, "")
 				n++
 			}
 		}
@@ -166,13 +242,42 @@ func (s *fakeStore) sweep(ctx context.Context, after, before time.Time) (int64, 
 	return n, nil
 }
 
+func (s *fakeStore) purge(ctx context.Context, _ time.Time) (int64, error) {
+	return 0, s.call(ctx, "purge", nil, func(time.Time) {})
+}
+
+func (s *fakeStore) glance(ctx context.Context, locks []string) ([]glimpse, error) {
+	var seen []glimpse
+	err := s.call(ctx, "glance", locks, func(now time.Time) {
+		for _, lock := range locks {
+			doc := s.docs[lock]
+			if doc == nil || doc.foreign != nil {
+				continue
+			}
+			g := glimpse{ID: lock, Now: now}
+			g.State.Grants, g.State.ChangedAt = doc.State.Grants, doc.State.ChangedAt
+			for _, h := range doc.State.Holders {
+				g.State.Holders = append(g.State.Holders, glimpsedHolder{h.ID, h.ExpiresAt})
+			}
+			for _, w := range doc.State.Waiters[:min(headSize, len(doc.State.Waiters))] {
+				g.Head = append(g.Head, w.ID)
+			}
+			seen = append(seen, g)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return seen, nil
+}
+
 func (s *fakeStore) find(ctx context.Context, q query) ([]document, error) {
 	var docs []document
 	err := s.call(ctx, "find", q.ids, func(now time.Time) {
 		for id, doc := range s.docs {
 			skip := len(q.ids) > 0 && !slices.Contains(q.ids, id) || len(q.ids) == 0 && doc.foreign != nil ||
 				!strings.HasPrefix(id, q.prefix) || q.after != "" && id <= q.after ||
-				q.heldOnly && len(doc.Holders) == 0 || !q.changedAfter.IsZero() && !doc.ChangedAt.After(q.changedAfter)
+				q.heldOnly && len(doc.State.Holders) == 0 || !q.changedAfter.IsZero() && !doc.State.ChangedAt.After(q.changedAfter)
 			if !skip {
 				docs = append(docs, doc.at(now))
 			}
@@ -191,38 +296,117 @@ func (s *fakeStore) find(ctx context.Context, q query) ([]document, error) {
 // holder finds a grant; the caller has the mutex.
 func (s *fakeStore) holder(ref grantRef) *holder {
 	doc := s.docs[ref.lock]
-	if doc == nil || len(doc.Holders) == 0 || doc.Holders[0].ID != ref.holderID {
+	if doc == nil {
 		return nil
 	}
-	return &doc.Holders[0]
+	for i := range doc.State.Holders {
+		if doc.State.Holders[i].ID == ref.holderID {
+			return &doc.State.Holders[i]
+		}
+	}
+	return nil
 }
 
-// expire records the end of a holder whose lease is over; it is false if a holder is live.
-func (d *document) expire(now time.Time) bool {
-	if len(d.Holders) == 0 {
+func (a acquisition) entry(now time.Time) waiterDoc {
+	return waiterDoc{
+		ID: a.holderID, Owner: a.owner, Mode: a.mode, Lease: a.leaseMS, Since: now, ExpiresAt: now.Add(waiterLease), Meta: a.meta,
+	}
+}
+
+// queued is the place of a waiter, -1 if it has none.
+func (d *document) queued(id string) int {
+	return slices.IndexFunc(d.State.Waiters, func(w waiterDoc) bool { return w.ID == id })
+}
+
+// ends is when the first lease ends; zero if there is none.
+func (d *document) ends() time.Time {
+	var first time.Time
+	for _, h := range d.State.Holders {
+		if first.IsZero() || h.ExpiresAt.Before(first) {
+			first = h.ExpiresAt
+		}
+	}
+	return first
+}
+
+// fits tells whether the lock can be granted now.
+func (d *document) fits(a acquisition, now time.Time) bool {
+	live := slices.DeleteFunc(slices.Clone(d.State.Holders), func(h holder) bool { return !h.ExpiresAt.After(now) })
+	waiting := slices.ContainsFunc(d.State.Waiters, func(w waiterDoc) bool { return w.ExpiresAt.After(now) })
+	return !d.Policy.Suspended && (a.barge || !waiting) && d.takes(a.mode, live)
+}
+
+func (d *document) takes(mode string, live []holder) bool {
+	if mode == modeExclusive {
+		return len(live) == 0
+	}
+	return len(live) < int(d.Policy.Capacity) && !slices.ContainsFunc(live, func(h holder) bool { return h.Mode == modeExclusive })
+}
+
+// reap takes out those whose leases are over; it is false if nobody's is.
+func (d *document) reap(now time.Time) bool {
+	d.State.Waiters = slices.DeleteFunc(d.State.Waiters, func(w waiterDoc) bool { return !w.ExpiresAt.After(now) })
+	return d.drop(now, EventExpired, "", func(holder) bool { return false })
+}
+
+// drop takes out the holders that match and those whose leases are over; it is false if there was none.
+func (d *document) drop(now time.Time, what EventType, reason string, match func(holder) bool) bool {
+	dropped := false
+	d.State.Holders = slices.DeleteFunc(d.State.Holders, func(h holder) bool {
+		live := h.ExpiresAt.After(now)
+		if live && !match(h) {
+			return false
+		}
+		dropped = true
+		e := event{Type: string(what), Owner: h.Owner, Token: h.Token, At: now, Reason: reason}
+		if !live {
+			e = event{Type: string(EventExpired), Owner: h.Owner, Token: h.Token, At: h.ExpiresAt}
+		}
+		d.record(e, now)
 		return true
+	})
+	return dropped
+}
+
+// handOver grants the lock to as many of the waiters as it takes; the one that asks needs not confirm.
+func (d *document) handOver(now time.Time, asks string) {
+	for len(d.State.Waiters) > 0 && !d.Policy.Suspended && d.takes(d.State.Waiters[0].Mode, d.State.Holders) {
+		w := d.State.Waiters[0]
+		d.State.Waiters = d.State.Waiters[1:]
+		if w.ID == asks {
+			d.admit(w, now, w.Lease)
+			continue
+		}
+		d.admit(w, now, min(w.Lease, confirmTime.Milliseconds()))
+		d.State.Holders[len(d.State.Holders)-1].Pending = true
 	}
-	h := d.Holders[0]
-	if h.ExpiresAt.After(now) {
-		return false
-	}
-	d.Holders = nil
-	d.record(EventExpired, h, h.ExpiresAt, now)
-	return true
+}
+
+// admit grants the lock for some milliseconds.
+func (d *document) admit(w waiterDoc, now time.Time, ms int64) {
+	d.State.Fence = max(d.State.Fence+1, now.UnixMilli())
+	d.State.Grants++
+	d.State.Holders = append(d.State.Holders, holder{
+		ID: w.ID, Owner: w.Owner, Mode: w.Mode, Token: d.State.Fence, Lease: w.Lease,
+		AcquiredAt: now, ExpiresAt: now.Add(time.Duration(ms) * time.Millisecond), Meta: w.Meta,
+	})
+	d.record(event{Type: string(EventAcquired), Owner: w.Owner, Token: d.State.Fence, At: now}, now)
 }
 
 // record adds to the ring.
-func (d *document) record(what EventType, h holder, at, now time.Time) {
-	d.Seq++
-	d.ChangedAt = now
-	d.Events = append(d.Events, event{Seq: d.Seq, Type: string(what), Owner: h.Owner, Token: h.Token, At: at})
-	d.Events = d.Events[max(0, len(d.Events)-ringSize):]
+func (d *document) record(e event, now time.Time) {
+	d.State.Seq++
+	e.Seq = d.State.Seq
+	d.State.ChangedAt = now
+	d.State.Events = append(d.State.Events, e)
+	d.State.Events = d.State.Events[max(0, len(d.State.Events)-ringSize):]
 }
 
 // at is a copy of the document, as a reply at this time.
 func (d *document) at(now time.Time) document {
 	c := *d
-	c.Now, c.Holders, c.Events = now, slices.Clone(d.Holders), slices.Clone(d.Events)
+	c.Now = now
+	c.State.Holders, c.State.Waiters, c.State.Events = slices.Clone(d.State.Holders), slices.Clone(d.State.Waiters), slices.Clone(d.State.Events)
 	return c
 }
 
@@ -282,7 +466,7 @@ func fakeClientAt(t *testing.T, s *fakeStore, now func() time.Duration, opts ...
 	if err := settings.validate(); err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t.Context(), settings, s, now)
+	c := newClient(t.Context(), settings, s, nil, now)
 	t.Cleanup(func() {
 		s.intercept(nil)
 		if err := c.Close(context.WithoutCancel(t.Context())); err != nil {

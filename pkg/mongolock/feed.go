@@ -42,8 +42,9 @@ func (f *feed) add(w *Watcher) bool {
 	f.watchers[w] = struct{}{}
 	if f.reader == nil {
 		ctx, stop := context.WithCancel(c.closing)
-		r := &reader{feed: f, client: c, stop: stop, nudge: make(chan struct{}, 1), known: map[string]mark{}}
+		r := &reader{feed: f, client: c, stop: stop, nudge: make(chan struct{}, 1), known: map[string]mark{}, news: map[string]struct{}{}}
 		f.reader, f.err = r, nil
+		c.bell.listen()
 		c.tasks.Go(func() { r.run(ctx) })
 	} else {
 		f.reader.hurry()
@@ -60,6 +61,20 @@ func (f *feed) remove(w *Watcher) {
 	if len(f.watchers) == 0 && f.reader != nil {
 		f.reader.stop()
 		f.reader = nil
+		f.client.bell.unlisten()
+	}
+}
+
+// rung tells that the doorbell rang for these locks, or if there are none, that anything may have changed.
+func (f *feed) rung(locks []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.reader == nil:
+	case len(locks) == 0:
+		f.reader.hurry()
+	default:
+		f.reader.look(locks)
 	}
 }
 

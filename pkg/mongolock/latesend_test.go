@@ -48,7 +48,7 @@ func TestLateSendLeavesNoGrant(t *testing.T) {
 				if s.held("x") {
 					t.Error("the lock is held by nobody")
 				}
-				if s.stored("x").Grants == 0 {
+				if s.stored("x").State.Grants == 0 {
 					t.Error("the late send has not arrived: the test did not test")
 				}
 			})

@@ -27,6 +27,7 @@ type Lease struct {
 	margin     time.Duration
 	autoRenew  bool
 	uncertain  bool          // see attempt
+	contended  bool          // see grant
 	sent       time.Duration // before the first send of the acquisition
 	done       chan struct{}
 
@@ -47,9 +48,10 @@ type Lease struct {
 // newLease starts the local life of a grant. It counts from before the first send: the server stamped the grant later than that, so
 // the lease ends there after it ends here.
 func (c *Client) newLease(h holder, try attempt) (*Lease, error) {
+	settings := try.settings.granted(time.Duration(h.Lease) * time.Millisecond)
 	l := &Lease{
 		client: c, ref: try.ref, owner: h.Owner, token: h.Token, acquiredAt: h.AcquiredAt,
-		lease: try.settings.lease, margin: try.settings.effectiveMargin(), autoRenew: try.settings.autoRenew,
+		lease: settings.lease, margin: settings.effectiveMargin(), autoRenew: settings.autoRenew,
 		uncertain: try.uncertain, sent: try.sent,
 		done: make(chan struct{}), cancels: map[int]context.CancelCauseFunc{}, index: -1,
 	}
@@ -177,7 +179,9 @@ func (l *Lease) Unlock(ctx context.Context) error {
 		return err
 	}
 	// Lost, but the record may stand for the margin's length: free it for those who wait. Only our own id can be hit.
-	_, _ = l.client.releaseAttempt(ctx, l.ref, l.lease)
+	if gone, err := l.client.leave(ctx, l.ref, l.lease); err == nil && gone.found {
+		l.client.changed(l.ref.lock, gone.to)
+	}
 	return fmt.Errorf("%w: %w", ErrNotHeld, err)
 }
 

@@ -26,6 +26,12 @@ const (
 	// MinLease and MaxLease are the shortest and the longest lease; see WithMinLease.
 	MinLease = time.Second
 	MaxLease = 24 * time.Hour
+	// MaxWaiters is how many waiters a lock's queue holds. A process has one there at most, however many of its goroutines wait.
+	MaxWaiters = 1000
+	// MaxCapacity is the largest capacity of a lock that is shared; see Policy.
+	MaxCapacity = 1000
+	// MaxReasonBytes is the longest reason of an eviction, in bytes.
+	MaxReasonBytes = 256
 	// MinGrace is the shortest grace period: servers purge about once a minute.
 	MinGrace = time.Minute
 
@@ -74,6 +80,9 @@ func (s clientSettings) validate() error {
 	case s.minLease < 10*time.Millisecond || s.minLease > MinLease:
 		return invalid("shortest lease is %s; it must be 10ms to %s", s.minLease, MinLease)
 	}
+	if s.metrics == nil {
+		return invalid("the metrics are nil")
+	}
 	return s.lock.validate(s.minLease)
 }
 
@@ -117,6 +126,17 @@ func (s lockSettings) effectiveMargin() time.Duration {
 		return s.margin
 	}
 	return min(s.lease/10, time.Second)
+}
+
+// granted are the settings with the lease that the lock's policy allows. A margin that was meant for a longer one gives way.
+func (s lockSettings) granted(lease time.Duration) lockSettings {
+	if lease < s.lease {
+		s.lease = lease
+		if s.margin >= lease/2 {
+			s.margin = 0
+		}
+	}
+	return s
 }
 
 // newHolderID is 128 random bits: unique without asking anybody.

@@ -179,7 +179,7 @@ func TestOptionsAreInherited(t *testing.T) {
 			{own, "call", 40 * time.Second, 35 * time.Second, true},
 			{again, "client", 20 * time.Second, 17 * time.Second, false},
 		} {
-			h := s.stored(want.lease.ID()).Holders[0].public()
+			h := s.stored(want.lease.ID()).State.Holders[0].public()
 			if h.Owner != want.owner || h.Lease != want.length || !maps.Equal(h.Metadata, map[string]string{"from": want.owner}) ||
 				want.lease.Owner() != want.owner || time.Until(want.lease.Deadline()) != want.local || want.lease.autoRenew != want.autoRenew {
 				t.Errorf("%s: stored %+v, %s left; want %+v", want.lease.ID(), h, time.Until(want.lease.Deadline()), want)

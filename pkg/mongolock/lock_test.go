@@ -28,7 +28,7 @@ func TestLockAfterALateGrant(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if doc := s.stored("x"); doc.Grants != 2 || doc.Fence != lease.Token() {
+		if doc := s.stored("x"); doc.State.Grants != 2 || doc.State.Fence != lease.Token() {
 			t.Errorf("token %d, stored %+v: want the second grant", lease.Token(), doc)
 		}
 	})

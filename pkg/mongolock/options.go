@@ -45,6 +45,8 @@ type clientSettings struct {
 	minLease             time.Duration
 	keepOnClose          bool
 	deferCheck           bool
+	feed                 feedSettings
+	metrics              Metrics
 	log                  logr.Logger
 	lock                 lockSettings
 }
@@ -55,9 +57,14 @@ type lockSettings struct {
 	margin      time.Duration // 0: a tenth of the lease, at most one second
 	autoRenew   bool
 	retryPeriod time.Duration
+	shared      bool
+	barge       bool
 	owner       string
 	metadata    map[string]string
 }
+
+// feedSettings are where the doorbell is.
+type feedSettings struct{ uri, database, collection string }
 
 type clientOption func(*clientSettings)
 
@@ -74,6 +81,7 @@ func newSettings(opts []Option) clientSettings {
 		database:   DefaultDatabase,
 		collection: DefaultCollection,
 		minLease:   MinLease,
+		metrics:    noMetrics{},
 		log:        logr.Discard(),
 		lock: lockSettings{
 			lease:       DefaultLease,
@@ -112,6 +120,21 @@ func WithCollection(name string) Option {
 // with another period is changed, which needs the privilege collMod (role dbAdmin); without this option it is left as it is.
 func WithGrace(d time.Duration) Option {
 	return clientOption(func(s *clientSettings) { s.grace = d })
+}
+
+// WithFeed sets where clients tell each other of changes: a capped collection, by default in the database of the locks and named like
+// their collection with "_feed" added. An empty uri, database or collection means that default. All clients of a collection of locks
+// must be given the same. It is for servers that have capped collections with tailable cursors: MongoDB has them, FerretDB 2 and other
+// servers on DocumentDB have not, and there clients ask every now and then instead. Nothing but speed depends on it; see the package
+// documentation.
+func WithFeed(uri, database, collection string) Option {
+	return clientOption(func(s *clientSettings) { s.feed = feedSettings{uri: uri, database: database, collection: collection} })
+}
+
+// WithMetrics sets what is told of durations, contention and losses; default nothing. Package prometheus below this one has an
+// implementation.
+func WithMetrics(m Metrics) Option {
+	return clientOption(func(s *clientSettings) { s.metrics = m })
 }
 
 // WithLogger sets where the client reports losses and store trouble; default nowhere.
@@ -155,10 +178,25 @@ func WithAutoRenew(on bool) LockOption {
 	return lockOption(func(s *lockSettings) { s.autoRenew = on })
 }
 
-// WithRetryPeriod sets the longest time between two tries of [Client.Lock]; default [DefaultRetryPeriod], 10 ms to 24 h. A try
-// also follows the end of the holder's lease.
+// WithRetryPeriod sets the longest time after which [Client.Lock] asks again although nothing told it to; default
+// [DefaultRetryPeriod], 10 ms to 24 h. In the queue it asks every five seconds at least, to keep its place. It bounds how long a message
+// that got lost delays a waiter; see the package documentation for how soon waiters normally know.
 func WithRetryPeriod(d time.Duration) LockOption {
 	return lockOption(func(s *lockSettings) { s.retryPeriod = d })
+}
+
+// Shared acquires the lock together with others that use this option, as many as the lock's capacity, which is 1 unless
+// [Client.SetPolicy] says otherwise: a capacity of n makes the lock a semaphore with n permits, and the largest, [MaxCapacity], makes it a
+// read-write lock, whose readers use Shared and whose writers do not. Who waits is not overtaken, so readers cannot starve a writer.
+func Shared() LockOption {
+	return lockOption(func(s *lockSettings) { s.shared = true })
+}
+
+// WithoutQueue takes no part in the queue: [Client.TryLock] and [Client.Lock] acquire a lock that is free although others wait for it,
+// and Lock waits by asking after each retry period and when the holder's lease ends. It is for whoever would rather be late than make
+// others wait.
+func WithoutQueue() LockOption {
+	return lockOption(func(s *lockSettings) { s.barge = true })
 }
 
 // WithOwner sets the name shown to others; 1 to 256 bytes of UTF-8, default host name and process id. Two holders may share a name

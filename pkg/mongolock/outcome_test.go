@@ -81,10 +81,10 @@ func TestClassify(t *testing.T) {
 
 func TestHeldError(t *testing.T) {
 	now := time.Now()
-	doc := document{ID: "x", Now: now, Holders: []holder{
+	doc := document{ID: "x", Now: now, State: lockState{Holders: []holder{
 		{Owner: "first", Token: 1, ExpiresAt: now.Add(time.Second)},
 		{Owner: "last", Token: 2, ExpiresAt: now.Add(1500 * time.Millisecond), Meta: []metaPair{{"k", "v"}}},
-	}}
+	}}}
 	err := error(doc.heldBy())
 	var held *HeldError
 	if !errors.Is(fmt.Errorf("wrapped: %w", err), ErrHeld) || errors.Is(err, ErrNotHeld) || !errors.As(err, &held) {

@@ -30,26 +30,42 @@ var goldenGrants = []grantRef{{lock: "reports/nightly", holderID: "HOLDER1"}, {l
 // golden is everything that is sent for a server to evaluate, by the name of its file.
 func golden() map[string]any {
 	before := time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+	plain := acquisition{
+		lock: "reports/nightly", holderID: "HOLDER1", owner: "host/1", mode: modeExclusive, leaseMS: 15_000,
+		meta: metaPairs(map[string]string{"b": "2", "a": "1"}),
+	}
+	tricky := acquisition{
+		lock: "$lock", holderID: "$holders.id", owner: "$fence", mode: modeShared, leaseMS: 1000, barge: true,
+		meta: metaPairs(map[string]string{"$add": "$$NOW"}),
+	}
 	return map[string]any{
-		"acquire": acquirePipeline(acquisition{
-			lock: "reports/nightly", holderID: "HOLDER1", owner: "host/1", leaseMS: 15_000, meta: metaPairs(map[string]string{"b": "2", "a": "1"}),
-		}),
-		"acquire_literal": acquirePipeline(acquisition{
-			lock: "$lock", holderID: "$holders.id", owner: "$fence", leaseMS: 1000, meta: metaPairs(map[string]string{"$add": "$$NOW"}),
-		}),
-		"acquire_filter": byID("$lock"),
-		"renew":          renewPipeline(goldenGrants),
-		"renew_filter":   renewFilter(goldenGrants),
-		"release":        releasePipeline(goldenGrants[1].holderID),
-		"release_filter": releaseFilter(goldenGrants[1]),
-		"sweep":          sweepPipeline(),
-		"sweep_filter":   sweepFilter(before.Add(-time.Second), before),
-		"projection":     projection(),
-		"stub":           stub("reports/nightly", before),
-		"find_all":       query{}.filter(),
-		"find_ids":       query{ids: []string{"a", "$b"}, after: "a", changedAfter: before}.filter(),
-		"find_page":      query{prefix: "reports/", after: "reports/nightly", heldOnly: true, limit: 500}.filter(),
-		"find_changed":   query{changedAfter: before}.filter(),
+		"acquire":          acquirePipeline(plain),
+		"acquire_literal":  acquirePipeline(tricky),
+		"acquire_filter":   anyByID("$lock"),
+		"try":              tryPipeline(plain),
+		"try_barging":      tryPipeline(tricky),
+		"queue":            queuePipeline(plain),
+		"queue_filter":     byID("$lock"),
+		"leave":            leavePipeline(goldenGrants[1].holderID),
+		"leave_filter":     leaveFilter(goldenGrants[1]),
+		"evict":            evictPipeline(1795430435218, "$reason"),
+		"evict_filter":     evictFilter("$lock", 1795430435218),
+		"policy":           policyPipeline(Policy{Capacity: 3, Suspended: true}.stored()),
+		"policy_default":   policyPipeline(Policy{}.stored()),
+		"purge_filter":     purgeFilter(before),
+		"renew":            renewPipeline(goldenGrants),
+		"renew_filter":     renewFilter(goldenGrants),
+		"release":          releasePipeline(grant{grantRef: goldenGrants[1], owner: "$owner", token: 1795430435218}),
+		"sweep":            sweepPipeline(),
+		"sweep_filter":     sweepFilter(before.Add(-time.Second), before),
+		"projection":       projection(),
+		"projection_grant": grantProjection("$id"),
+		"projection_look":  glanceProjection(),
+		"stub":             stub("reports/nightly", before),
+		"find_all":         query{}.filter(),
+		"find_ids":         query{ids: []string{"a", "$b"}, after: "a", changedAfter: before}.filter(),
+		"find_page":        query{prefix: "reports/", after: "reports/nightly", heldOnly: true, limit: 500}.filter(),
+		"find_changed":     query{changedAfter: before}.filter(),
 	}
 }
 
@@ -102,8 +118,9 @@ func extJSON(t *testing.T, value any) []byte {
 // allowed are the operators and variables that MongoDB 4.4 to 8 and DocumentDB share.
 var allowed = []string{
 	"$set", "$unset", "$cond", "$ifNull", "$filter", "$map", "$concatArrays", "$slice", "$size", "$max", "$add", "$toLong",
-	"$mergeObjects", "$and", "$not", "$eq", "$gt", "$gte", "$lt", "$lte", "$in", "$literal", "$exists",
-	"$$NOW", "$$h",
+	"$mergeObjects", "$and", "$or", "$not", "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$literal", "$exists", "$min", "$subtract",
+	"$switch", "$range", "$arrayElemAt", "$indexOfArray",
+	"$$NOW", "$$h", "$$w", "$$i",
 }
 
 func TestRule04OnlySharedOperators(t *testing.T) {
@@ -144,9 +161,11 @@ func TestRule01CallersStringsAreData(t *testing.T) {
 			meta[hostile()] = hostile()
 		}
 		refs := []grantRef{{lock, holderID}, {hostile(), hostile()}}
+		a := acquisition{lock: lock, holderID: holderID, owner: owner, mode: modeExclusive, leaseMS: 1000, meta: metaPairs(meta)}
 		pipelines := map[string]bson.A{
-			"acquire": acquirePipeline(acquisition{lock: lock, holderID: holderID, owner: owner, leaseMS: 1000, meta: metaPairs(meta)}),
-			"renew":   renewPipeline(refs), "release": releasePipeline(holderID),
+			"acquire": acquirePipeline(a), "try": tryPipeline(a), "queue": queuePipeline(a),
+			"renew": renewPipeline(refs), "release": releasePipeline(grant{grantRef: refs[0], owner: owner}), "leave": leavePipeline(holderID),
+			"evict": evictPipeline(1, owner), "projection": {grantProjection(holderID)},
 		}
 		for name, pipeline := range pipelines {
 			found := 0
@@ -164,12 +183,12 @@ func TestRule01CallersStringsAreData(t *testing.T) {
 			}
 		}
 		filters := map[string]bson.D{
-			"acquire": byID(lock), "renew": renewFilter(refs), "release": releaseFilter(refs[0]),
+			"acquire": byID(lock), "renew": renewFilter(refs), "leave": leaveFilter(refs[0]), "evict": evictFilter(lock, 1),
 			"find": query{ids: []string{lock, owner}}.filter(), "list": query{prefix: lock, after: owner}.filter(),
 		}
 		for name, filter := range filters {
 			walk(t, filter, func(path []string, text string, isKey bool) {
-				if strings.Contains(text, hostileMark) && (isKey || path[0] != "_id" && path[0] != "holders.id") {
+				if strings.Contains(text, hostileMark) && (isKey || path[0] != "_id" && path[0] != "$or") {
 					t.Errorf("filter of %s: %q at %s is not a value to compare with", name, text, strings.Join(path, "/"))
 				}
 			})
@@ -223,17 +242,20 @@ func TestWrittenFieldsAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc, ok := decode(raw)
-	if !ok || doc.foreign != nil || doc.ID != "x" || doc.V != schemaVersion || doc.Holders == nil || len(doc.state().Holders) != 0 {
+	if !ok || doc.foreign != nil || doc.ID != "x" || doc.V != schemaVersion || doc.State.Holders == nil || len(doc.state().Holders) != 0 {
 		t.Errorf("the stub is read as %+v, %t", doc, ok)
 	}
 	now := serverTime()
 	want := document{
-		ID: "x", V: schemaVersion, Fence: 7, Grants: 3, Seq: 9, ChangedAt: now, Now: now,
-		Holders: []holder{{
+		ID: "x", V: schemaVersion, Policy: policy{Capacity: 2, Suspended: true, MaxLease: 1000, Retain: true}, Now: now, Place: 1, Queued: 2,
+		State: lockState{Fence: 7, Grants: 3, Seq: 9, ChangedAt: now, EndsAt: nil, PurgeAt: now, Holders: []holder{{
 			ID: "h", Owner: "o", Mode: modeExclusive, Token: 7, Lease: 15_000, AcquiredAt: now, ExpiresAt: now.Add(time.Second), Rev: 2,
-			Meta: []metaPair{{Key: "$k", Value: "v"}},
+			Meta: []metaPair{{Key: "$k", Value: "v"}}, Pending: true,
 		}},
-		Events: []event{{Seq: 9, Type: string(EventAcquired), Owner: "o", Token: 7, At: now}},
+			Waiters: []waiterDoc{{
+				ID: "w", Owner: "o", Mode: modeShared, Lease: 1, Since: now, ExpiresAt: now, Meta: []metaPair{{Key: "$k", Value: "v"}},
+			}},
+			Events: []event{{Seq: 9, Type: string(EventEvicted), Owner: "o", Token: 7, At: now, Reason: "r"}}},
 	}
 	if raw, err = bson.Marshal(want); err != nil {
 		t.Fatal(err)
@@ -249,9 +271,12 @@ func FuzzDecode(f *testing.F) {
 	for _, value := range []bson.D{
 		stub("x", time.Now()),
 		{{Key: "_id", Value: "x"}, {Key: "v", Value: "1"}},
-		{{Key: "_id", Value: "x"}, {Key: "v", Value: 1}, {Key: "holders", Value: bson.A{1}}},
+		{{Key: "_id", Value: "x"}, {Key: "v", Value: schemaVersion}, {Key: "state", Value: bson.D{{Key: "holders", Value: bson.A{1}}}}},
 		{{Key: "_id", Value: 1}},
-		{{Key: "_id", Value: "x"}, {Key: "v", Value: 1}, {Key: "holders", Value: bson.A{bson.D{{Key: "expiresAt", Value: time.Now()}}}}},
+		{{Key: "_id", Value: "x"}, {Key: "v", Value: schemaVersion}, {Key: "state", Value: bson.D{
+			{Key: "holders", Value: bson.A{bson.D{{Key: "expiresAt", Value: time.Now()}}}},
+			{Key: "waiters", Value: bson.A{bson.D{{Key: "expiresAt", Value: time.Now()}}}},
+		}}},
 		{},
 	} {
 		raw, err := bson.Marshal(value)

@@ -9,15 +9,21 @@ package mongolock
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 const (
-	// readPeriod is the time between two looks at what changed, sweepPeriod between two searches for leases that ended unnoticed.
-	readPeriod  = 500 * time.Millisecond
-	sweepPeriod = time.Second
+	// readPeriod is the time between two looks at what changed, and pushedPeriod if the doorbell tells; sweepPeriod is that between two
+	// searches for leases that ended unnoticed.
+	readPeriod   = 500 * time.Millisecond
+	pushedPeriod = 5 * time.Second
+	sweepPeriod  = time.Second
+	// gatherTime is for how long news are gathered before they are looked at together.
+	gatherTime = 10 * time.Millisecond
 	// maxReadPause is the longest time between two looks while they fail.
 	maxReadPause = 2 * time.Second
 	// overlap is how far each look and each sweep reaches back behind the last one: changes become visible later than they are
@@ -27,12 +33,17 @@ const (
 	resyncPeriod = 30 * time.Second
 )
 
-// reader polls the store on behalf of a feed. It works on every server; nothing but its goroutine touches its fields below nudge.
+// reader polls the store on behalf of a feed. It works on every server; where the doorbell rings it looks at once at what has changed,
+// and seldom otherwise. Nothing but its goroutine touches its fields from known on.
 type reader struct {
 	feed   *feed
 	client *Client
 	stop   context.CancelFunc
 	nudge  chan struct{}
+
+	mu    sync.Mutex
+	asked bool                // to look at what changed, without waiting for the period
+	news  map[string]struct{} // locks to look at, as the doorbell rang for them
 
 	known  map[string]mark // by lock id
 	latest time.Time       // the last change seen, by the server's clock
@@ -41,18 +52,32 @@ type reader struct {
 	readAt    time.Duration
 	joined    int64 // the last look at everything was made for the watchers up to this number
 	resyncAt  time.Duration
+	lookAt    time.Duration // when to look at what changed
 
 	sweepAt time.Duration
 	swept   time.Time // leases that ended before were swept; zero: not known, sweep from the beginning
 	trouble error     // why the last sweep failed
 }
 
-// mark is the last event seen of a lock. The token tells it from the event with the same number of a document made anew.
-type mark struct{ seq, token int64 }
+// mark is what was seen of a lock: its last event, and its last change, which may be one of its queue or policy. The token tells the
+// event from that with the same number of a document made anew.
+type mark struct {
+	seq, token int64
+	changedAt  int64 // milliseconds
+}
+
+func (d *document) mark() mark {
+	m := mark{seq: d.State.Seq, changedAt: d.State.ChangedAt.UnixMilli()}
+	if n := len(d.State.Events); n > 0 {
+		m.token = d.State.Events[n-1].Token
+	}
+	return m
+}
 
 // look is what one read found.
 type look struct {
 	complete bool    // everything in scope was read
+	wide     bool    // everything that changed was read
 	joined   int64   // the scope was that of the watchers up to this number
 	states   []State // all that was read
 	changes  []Change
@@ -60,33 +85,62 @@ type look struct {
 
 // hurry makes the reader look again without waiting for its period.
 func (r *reader) hurry() {
+	r.mu.Lock()
+	r.asked = true
+	r.mu.Unlock()
+	r.wake()
+}
+
+// look makes the reader look at these locks soon.
+func (r *reader) look(locks []string) {
+	r.mu.Lock()
+	for _, lock := range locks {
+		r.news[lock] = struct{}{}
+	}
+	r.mu.Unlock()
+	r.wake()
+}
+
+func (r *reader) wake() {
 	select {
 	case r.nudge <- struct{}{}:
 	default:
 	}
 }
 
+func (r *reader) takeNews() (asked bool, news []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	asked, news = r.asked, slices.Collect(maps.Keys(r.news))
+	r.asked = false
+	clear(r.news)
+	return asked, news
+}
+
 func (r *reader) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	pause := readPeriod
+	wait := readPeriod
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case <-r.nudge:
+			if r.client.bell.rings() {
+				_ = pause(ctx, gatherTime)
+			}
 		}
 		err := r.step(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		r.feed.report(r, err)
-		pause = min(2*pause, maxReadPause)
+		wait = min(2*wait, maxReadPause)
 		if err == nil {
-			pause = readPeriod
+			wait = readPeriod
 		}
-		timer.Reset(pause)
+		timer.Reset(wait)
 	}
 }
 
@@ -97,10 +151,18 @@ func (r *reader) step(ctx context.Context) error {
 	}
 	now := r.client.now()
 	ids, joined := r.feed.scope()
+	asked, news := r.takeNews()
 	l := look{joined: joined, complete: joined != r.joined || now >= r.resyncAt || r.serverNow.IsZero()}
-	docs, err := r.read(ctx, ids, l.complete)
+	l.wide = l.complete || asked || now >= r.lookAt
+	docs, err := r.read(ctx, ids, news, l)
 	if err != nil {
+		r.mu.Lock()
+		r.asked = true // what was asked for is still to be done
+		r.mu.Unlock()
 		return err
+	}
+	if l.wide {
+		r.lookAt = now + r.period()
 	}
 	if l.complete {
 		r.joined, r.resyncAt = joined, now+resyncPeriod
@@ -114,10 +176,27 @@ func (r *reader) step(ctx context.Context) error {
 	return r.trouble
 }
 
-// read reads everything page by page, or only what changed lately.
-func (r *reader) read(ctx context.Context, ids []string, complete bool) ([]document, error) {
+// period is the time between two looks at what changed.
+func (r *reader) period() time.Duration {
+	if r.client.bell.rings() {
+		return pushedPeriod
+	}
+	return readPeriod
+}
+
+// read reads everything page by page, or only what changed lately, or only what the doorbell rang for.
+func (r *reader) read(ctx context.Context, ids, news []string, l look) ([]document, error) {
+	if !l.wide {
+		if len(ids) > 0 {
+			news = slices.DeleteFunc(news, func(lock string) bool { return !slices.Contains(ids, lock) })
+		}
+		if len(news) == 0 {
+			return nil, nil
+		}
+		return r.client.readAttempt(ctx, query{ids: news})
+	}
 	q := query{ids: ids}
-	if !complete {
+	if !l.complete {
 		// After a failover to a clock behind, the last change seen lies ahead.
 		from := r.latest
 		if now := r.estimate(); now.Before(from) {
@@ -161,6 +240,7 @@ func (r *reader) sweep(ctx context.Context, complete bool) error {
 	r.swept = before
 	if n > 0 {
 		r.hurry()
+		r.client.bell.ringAll() // other watchers sweep too, and find nothing any more
 	}
 	return nil
 }
@@ -178,20 +258,20 @@ func (r *reader) compare(docs []document, l *look) {
 			continue
 		}
 		last, known := before[doc.ID]
-		seen := mark{seq: doc.Seq}
-		if n := len(doc.Events); n > 0 {
-			seen.token = doc.Events[n-1].Token
-		}
+		seen := doc.mark()
 		if l.complete {
 			delete(before, doc.ID)
 		}
 		r.known[doc.ID] = seen
-		if doc.ChangedAt.After(r.latest) {
-			r.latest = doc.ChangedAt
+		if doc.State.ChangedAt.After(r.latest) {
+			r.latest = doc.State.ChangedAt
 		}
 		state := doc.state()
 		l.states = append(l.states, state)
 		if !known || seen != last {
+			if !l.complete {
+				r.client.settings.metrics.FeedLag(doc.Now.Sub(doc.State.ChangedAt))
+			}
 			l.changes = append(l.changes, newChange(state, last))
 		}
 	}

@@ -30,7 +30,7 @@ func TestExpiryIsTold(t *testing.T) {
 			mustLock(t, c, lock, WithAutoRenew(false))
 			time.Sleep(DefaultLease)
 			got.after(2 * time.Second)
-			if doc := s.stored(lock); len(doc.Events) != 2 {
+			if doc := s.stored(lock); len(doc.State.Events) != 2 {
 				t.Errorf("stored %+v: the expiry was not recorded", doc)
 			}
 			watcher.Close()
@@ -65,7 +65,7 @@ func TestExpiryIsToldAfterAPurge(t *testing.T) {
 		if err := holder.Close(t.Context()); err != nil { // without release: as if it had died
 			t.Fatal(err)
 		}
-		end := s.stored("old").Holders[0].ExpiresAt
+		end := s.stored("old").State.Holders[0].ExpiresAt
 		checkChanges(t, "expiry", got.after(time.Until(end)+2*time.Second), "old 2:expired; ")
 	})
 }

@@ -125,6 +125,7 @@ func (r *renewer) renew(ctx context.Context, batch []*Lease) {
 	}
 	sent := r.client.now()
 	fates, err := r.client.renewAttempt(ctx, batch)
+	r.client.settings.metrics.Renewed(len(batch), r.client.now()-sent, err != nil)
 	if err != nil && ctx.Err() == nil {
 		r.client.log.Info("Lease renewal failed, trying again", "leases", len(batch), "reason", err.Error())
 	}

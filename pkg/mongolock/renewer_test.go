@@ -149,7 +149,7 @@ func TestLeasesOfDifferentLengths(t *testing.T) {
 		}
 		for i, lease := range leases {
 			least := int(time.Since(start) / (lengths[i] / 3))
-			if got := int(s.stored(lease.ID()).Holders[0].Rev); got < least-1 || got > least*3/2+1 {
+			if got := int(s.stored(lease.ID()).State.Holders[0].Rev); got < least-1 || got > least*3/2+1 {
 				t.Errorf("lease of %s was renewed %d times, want about %d", lengths[i], got, least)
 			}
 		}

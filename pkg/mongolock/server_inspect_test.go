@@ -45,7 +45,7 @@ func TestGet(t *testing.T) {
 	await(t, time.Second, "the lease ends", short.Done())
 	eventually(t, time.Second, "the server sees the expiry", func() bool {
 		state, err := c.Get(t.Context(), "x")
-		return err == nil && !state.Held() && len(s.stored(t, "x").Holders) == 1
+		return err == nil && !state.Held() && len(s.stored(t, "x").State.Holders) == 1
 	})
 }
 
@@ -82,7 +82,7 @@ func TestList(t *testing.T) {
 	if got := collect(HeldOnly(), WithPrefix("bulk/")); !slices.Equal(got, []string{"bulk/00042"}) {
 		t.Errorf("held with prefix: %v", got)
 	}
-	if _, err := s.collection().InsertOne(t.Context(), bson.D{{Key: "_id", Value: "zzz"}, {Key: "v", Value: 1}, {Key: "holders", Value: 3}}); err != nil {
+	if _, err := s.collection().InsertOne(t.Context(), bson.D{{Key: "_id", Value: "zzz"}, {Key: "v", Value: schemaVersion}, {Key: "state", Value: 3}}); err != nil {
 		t.Fatal(err)
 	}
 	foreign := 0

@@ -56,7 +56,7 @@ func TestRacingFirstAcquiresHaveOneWinner(t *testing.T) {
 		if winner == nil {
 			t.Fatalf("round %d has no winner", round)
 		}
-		if doc := s.stored(t, lock); doc.Holders[0].Owner != winner.Owner() || doc.Fence != winner.Token() || doc.Grants != 1 {
+		if doc := s.stored(t, lock); doc.State.Holders[0].Owner != winner.Owner() || doc.State.Fence != winner.Token() || doc.State.Grants != 1 {
 			t.Fatalf("round %d: %s won with token %d, but the server has %+v", round, winner.Owner(), winner.Token(), doc)
 		}
 	}
@@ -93,7 +93,7 @@ func TestTokensNeverGoBack(t *testing.T) {
 			}
 			continue
 		case 2:
-			if err := lease.Renew(t.Context()); err == nil && s.stored(t, "x").Fence != last {
+			if err := lease.Renew(t.Context()); err == nil && s.stored(t, "x").State.Fence != last {
 				t.Fatal("a renewal changed the token")
 			}
 		}
@@ -128,8 +128,11 @@ func TestNobodyRenewsOrReleasesAnothersLock(t *testing.T) {
 	if fates, err := old.store.renew(t.Context(), []grantRef{first.ref}); err != nil || fates[0] != fateGone {
 		t.Errorf("renewal of the old grant: %v, %v", fates, err)
 	}
-	if gone, err := old.store.release(t.Context(), first.ref); err != nil || gone {
-		t.Errorf("release of the old grant: %v, %v", gone, err)
+	for _, contended := range []bool{false, true} {
+		g := grant{grantRef: first.ref, owner: first.owner, token: first.token, contended: contended}
+		if gone, err := old.store.release(t.Context(), g); err != nil || gone.found {
+			t.Errorf("release of the old grant: %v, %v", gone, err)
+		}
 	}
 	if after := s.raw(t, "x"); string(before) != string(after) {
 		t.Errorf("the document of the second holder changed:\n%s\n%s", before, after)

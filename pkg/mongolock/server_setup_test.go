@@ -114,8 +114,14 @@ func TestForeignDocumentIsLeftAlone(t *testing.T) {
 	c := s.client(t)
 	for name, foreign := range map[string]bson.D{
 		"no version":    {{Key: "_id", Value: "x"}, {Key: "job", Value: "somebody else's"}},
-		"other version": {{Key: "_id", Value: "x"}, {Key: "v", Value: 2}, {Key: "holders", Value: bson.A{}}},
-		"wrong types":   {{Key: "_id", Value: "x"}, {Key: "v", Value: 1}, {Key: "holders", Value: "nobody"}},
+		"other version": {{Key: "_id", Value: "x"}, {Key: "v", Value: schemaVersion + 1}, {Key: "state", Value: bson.D{{Key: "holders", Value: bson.A{}}}}},
+		"no state":      {{Key: "_id", Value: "x"}, {Key: "v", Value: schemaVersion}, {Key: "holders", Value: "nobody"}},
+		"wrong types": {{Key: "_id", Value: "x"}, {Key: "v", Value: schemaVersion}, {Key: "state", Value: bson.D{
+			{Key: "holders", Value: bson.A{}}, {Key: "waiters", Value: "nobody"},
+		}}},
+		"wrong elements": {{Key: "_id", Value: "x"}, {Key: "v", Value: schemaVersion}, {Key: "state", Value: bson.D{
+			{Key: "holders", Value: bson.A{"nobody"}}, {Key: "waiters", Value: bson.A{}},
+		}}},
 	} {
 		if _, err := s.collection().InsertOne(t.Context(), foreign); err != nil {
 			t.Fatal(err)
@@ -144,11 +150,14 @@ func TestForeignDocumentIsLeftAlone(t *testing.T) {
 
 func TestIndexesFollowTheGrace(t *testing.T) {
 	s := newTestServer(t)
+	store := newMongoStore(s.driver.Database(s.database), DefaultCollection)
 	for i, grace := range []time.Duration{DefaultGrace, 2 * time.Hour, 2 * time.Hour, MinGrace, MinGrace} {
+		wanted := grace
 		if i == 0 || i == 4 {
-			s.client(t) // creates the index, but does not change it
-		} else {
-			s.client(t, WithGrace(grace))
+			wanted = 0 // creates the index, but does not change it
+		}
+		if err := store.ensureIndexes(t.Context(), wanted); err != nil {
+			t.Fatal(err)
 		}
 		indexes, err := s.collection().Indexes().ListSpecifications(t.Context())
 		if err != nil {
@@ -166,8 +175,10 @@ func TestIndexesFollowTheGrace(t *testing.T) {
 		if v, err := raw.LookupErr("partialFilterExpression", "v"); err != nil || v.AsInt64() != schemaVersion {
 			t.Errorf("TTL index %s is not limited to locks", raw)
 		}
-		if _, ok := found[changedIndex]; !ok {
-			t.Errorf("no index %s", changedIndex)
+		for _, name := range []string{changedIndex, endsIndex} {
+			if _, ok := found[name]; !ok {
+				t.Errorf("no index %s", name)
+			}
 		}
 	}
 }
@@ -190,28 +201,29 @@ func (s *testServer) indexes(t *testing.T) map[string]bson.Raw {
 	return byName
 }
 
-// The TTL index purges documents whose grace is over; the time it goes by is the end of the last lease.
+// Documents are purged whose grace is over; the time it goes by is the end of the last lease.
 func TestPurgeTimeIsTheEndOfUse(t *testing.T) {
 	s := newTestServer(t)
 	c := s.client(t)
 	lease := mustLock(t, c, "x", WithLease(10*time.Second), WithAutoRenew(false))
-	expiresAt := func() time.Time { return s.raw(t, "x").Lookup("expiresAt").Time().UTC() }
-	if got := expiresAt(); !got.Equal(lease.AcquiredAt().Add(10 * time.Second)) {
-		t.Errorf("expiresAt %s after a grant at %s for 10s", got, lease.AcquiredAt())
+	purgeAt := func() time.Time { return s.raw(t, "x").Lookup("state", "purgeAt").Time().UTC() }
+	if got := purgeAt(); !got.Equal(lease.AcquiredAt().Add(10 * time.Second)) {
+		t.Errorf("purgeAt %s after a grant at %s for 10s", got, lease.AcquiredAt())
 	}
 	if err := lease.Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	doc := s.stored(t, "x")
-	if got := expiresAt(); !got.Equal(doc.Holders[0].ExpiresAt) || !got.After(lease.AcquiredAt().Add(10*time.Second)) {
-		t.Errorf("expiresAt %s after a renewal to %s", got, doc.Holders[0].ExpiresAt)
+	end := purgeAt()
+	if got := end; !got.Equal(doc.State.Holders[0].ExpiresAt) || !got.After(lease.AcquiredAt().Add(10*time.Second)) {
+		t.Errorf("purgeAt %s after a renewal to %s", got, doc.State.Holders[0].ExpiresAt)
 	}
-	if !doc.ChangedAt.Equal(lease.AcquiredAt()) {
+	if !doc.State.ChangedAt.Equal(lease.AcquiredAt()) {
 		t.Error("a renewal changed changedAt: every renewal would be fed to every watcher")
 	}
 	mustUnlock(t, lease)
-	if got := expiresAt(); !got.Equal(s.stored(t, "x").ChangedAt) {
-		t.Errorf("expiresAt %s after a release at %s", got, s.stored(t, "x").ChangedAt)
+	if got := purgeAt(); !got.Equal(end) {
+		t.Errorf("purgeAt %s after a release, want %s, the end of the last lease", got, end)
 	}
 }
 

@@ -16,8 +16,13 @@ type State struct {
 	ID string
 	// Exists is false when no document is stored under ID: the lock was never acquired, or was purged after its grace period.
 	Exists bool
-	// Holders are the live holders, by the server's clock; at most one for an exclusive lock.
+	// Policy is what was set with [Client.SetPolicy].
+	Policy Policy
+	// Holders are the live holders, by the server's clock; at most one unless they share the lock.
 	Holders []Holder
+	// Waiters are those that stand in the queue and are not known to be dead, first come first; one for each process and lock at
+	// most, as the calls of one process wait in a line of its own.
+	Waiters []Waiter
 	// Token is the last fencing token granted; 0 if none was.
 	Token int64
 	// Grants counts the grants since the document was created.
@@ -40,14 +45,29 @@ type Holder struct {
 	// Owner and Metadata are what the holder said of itself: see [WithOwner] and [WithMetadata].
 	Owner    string
 	Metadata map[string]string
+	// Shared tells that the lock was acquired with [Shared].
+	Shared bool
 	// Token is the grant's fencing token.
 	Token int64
-	// Lease is the duration that the holder asked for.
+	// Lease is the duration that was granted: what the holder asked for, or less if the policy limits it.
 	Lease time.Duration
 	// AcquiredAt and ExpiresAt are server times. ExpiresAt moves with each renewal.
 	AcquiredAt, ExpiresAt time.Time
 	// Revision counts the renewals of this grant, from 0.
 	Revision int64
+}
+
+// Waiter is a call of [Client.Lock] that stands in a lock's queue.
+type Waiter struct {
+	// Owner and Metadata are what the waiter said of itself: see [WithOwner] and [WithMetadata].
+	Owner    string
+	Metadata map[string]string
+	// Shared tells that it waits with [Shared].
+	Shared bool
+	// Since is the server's time of its arrival.
+	Since time.Time
+	// Lease is the duration that it asks for.
+	Lease time.Duration
 }
 
 // EventType says what happened to a lock.
@@ -61,6 +81,8 @@ const (
 	EventReleased EventType = "released"
 	// EventExpired: the lease ended without being renewed or released.
 	EventExpired EventType = "expired"
+	// EventEvicted: the lease was taken away with [Client.Evict].
+	EventEvicted EventType = "evicted"
 )
 
 // Event is one transition of a lock. Events are written together with the change they tell of, so none is lost or invented.
@@ -75,4 +97,6 @@ type Event struct {
 	// At is the server's time of the transition; for EventExpired the end of the lease, which may be earlier than the moment it
 	// was noticed.
 	At time.Time
+	// Reason is what [Client.Evict] was given; empty for all other events.
+	Reason string
 }

@@ -78,7 +78,7 @@ func TestRenewalKeepsALeaseForHours(t *testing.T) {
 				t.Fatalf("renewal %d after %s, want %s", i+1, call.at.Sub(start), want)
 			}
 		}
-		if doc := s.stored("x"); doc.Fence != lease.Token() || doc.Grants != 1 || doc.Seq != 1 {
+		if doc := s.stored("x"); doc.State.Fence != lease.Token() || doc.State.Grants != 1 || doc.State.Seq != 1 {
 			t.Errorf("stored is %+v, want the one grant with token %d", doc, lease.Token())
 		}
 	})
@@ -143,7 +143,7 @@ func TestDeadlineCountsFromBeforeTheSend(t *testing.T) {
 				if cause := context.Cause(ctx); !errors.Is(cause, ErrLeaseLost) {
 					t.Errorf("the cause of the lease's context is %v, want ErrLeaseLost", cause)
 				}
-				if end := s.stored("x").Holders[0].ExpiresAt; !end.After(time.Now()) {
+				if end := s.stored("x").State.Holders[0].ExpiresAt; !end.After(time.Now()) {
 					t.Errorf("the server's end %s is not after the local end %s", end, time.Now().UTC())
 				}
 			})
@@ -177,7 +177,7 @@ func TestServerEndIsNeverEarlier(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 50 {
-				if h := s.stored("x").Holders; lease.Err() == nil && (len(h) != 1 || h[0].ExpiresAt.Before(lease.Deadline())) {
+				if h := s.stored("x").State.Holders; lease.Err() == nil && (len(h) != 1 || h[0].ExpiresAt.Before(lease.Deadline())) {
 					t.Fatalf("held until %s, but the server has %+v", lease.Deadline().UTC(), h)
 				}
 				time.Sleep(jitter(time.Second))

@@ -114,11 +114,10 @@ func TestUnlockFindsOutTheTruth(t *testing.T) {
 		return func(ctx context.Context, s *fakeStore) {
 			for range n {
 				id := newHolderID()
-				_, _ = s.acquire(ctx, acquisition{lock: "x", holderID: id, owner: "other", leaseMS: 1000})
+				_, _ = s.acquire(ctx, acquisition{lock: "x", holderID: id, owner: "other", mode: modeExclusive, leaseMS: 1000})
 				s.mu.Lock()
 				doc := s.docs["x"]
-				doc.record(EventReleased, doc.Holders[0], serverTime(), serverTime())
-				doc.Holders = nil
+				doc.drop(serverTime(), EventReleased, "", func(holder) bool { return true })
 				s.mu.Unlock()
 			}
 		}
@@ -143,9 +142,7 @@ func TestUnlockFindsOutTheTruth(t *testing.T) {
 				}
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				h := s.docs["x"].Holders[0]
-				s.docs["x"].Holders = nil
-				s.docs["x"].record(EventExpired, h, h.ExpiresAt, serverTime())
+				s.docs["x"].drop(s.docs["x"].ends(), EventExpired, "", func(holder) bool { return true })
 				return errBroken(call.op)
 			}
 		}, want: ErrNotHeld, within: time.Second},

@@ -104,7 +104,7 @@ func TestWatcherTellsTransitions(t *testing.T) {
 		c := fakeClient(t, s)
 		a := mustLock(t, c, "a")
 		mustUnlock(t, mustLock(t, c, "b"))
-		s.put(document{ID: scratchPrefix + "1", V: schemaVersion, Seq: 1})
+		s.put(document{ID: scratchPrefix + "1", V: schemaVersion, State: lockState{Seq: 1}})
 		w := mustWatch(t, c)
 		if w.Synced() {
 			t.Error("synced before the first look")
@@ -123,7 +123,7 @@ func TestWatcherTellsTransitions(t *testing.T) {
 		mustUnlock(t, mustLock(t, c, "c"))
 		checkChanges(t, "a new lock", got.after(time.Second), "c 1:acquired 2:released; ")
 		checkChanges(t, "renewals", got.after(time.Hour), "")
-		if h := s.stored("a").Holders; len(h) != 1 || h[0].Rev == 0 {
+		if h := s.stored("a").State.Holders; len(h) != 1 || h[0].Rev == 0 {
 			t.Errorf("a is held by %+v: the test does not test", h)
 		}
 		s.remove("b")
@@ -171,7 +171,7 @@ func TestWatcherTellsEachEventOnce(t *testing.T) {
 		check()
 		stored := int64(0)
 		for lock := range last {
-			stored += s.stored(lock).Seq
+			stored += s.stored(lock).State.Seq
 		}
 		if int64(events) != stored || events < 2000 {
 			t.Errorf("%d events were told of %d that happened", events, stored)

@@ -28,8 +28,8 @@ const maxTestName = 32
 // dropTimeout bounds the removal of a test's database.
 const dropTimeout = 10 * time.Second
 
-// Database returns the name of a database that no other test uses, in this or another run. It is dropped when the test
-// ends, as the server may be the user's own.
+// Database returns the name of a database that no other test uses, in this or another run, neither in the MongoDB nor
+// in the feed store. It is dropped when the test ends, as the server may be the user's own.
 func Database(tb testing.TB) string {
 	tb.Helper()
 	test := strings.Map(func(r rune) rune {
@@ -42,11 +42,14 @@ func Database(tb testing.TB) string {
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), dropTimeout)
 		defer cancel()
-		err := withClient(ctx, MongoDBURI(), func(client *mongo.Client) error {
-			return client.Database(name).Drop(ctx)
-		})
-		if err != nil {
-			tb.Errorf("drop the database of the test: %v", err)
+		for _, uri := range []string{mongodbURI, feedURI} {
+			if uri == "" {
+				continue
+			}
+			err := withClient(ctx, uri, func(client *mongo.Client) error { return client.Database(name).Drop(ctx) })
+			if err != nil {
+				tb.Errorf("drop the database of the test: %v", err)
+			}
 		}
 	})
 	return name
@@ -55,8 +58,9 @@ func Database(tb testing.TB) string {
 // identify asks the server what it is.
 func identify(ctx context.Context, uri string) (string, error) {
 	var info struct {
-		Version  string
-		FerretDB struct{ Version, Package string } `bson:"ferretdb"`
+		Version   string
+		FerretDB  struct{ Version, Package string } `bson:"ferretdb"`
+		FerretDB1 string                            `bson:"ferretdbVersion"`
 	}
 	err := withClient(ctx, uri, func(client *mongo.Client) error {
 		return client.Database("admin").RunCommand(ctx, bson.D{{Key: "buildInfo", Value: 1}}).Decode(&info)
@@ -64,8 +68,11 @@ func identify(ctx context.Context, uri string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the MongoDB of the tests does not serve: %w", err)
 	}
-	if info.FerretDB.Version != "" {
+	switch {
+	case info.FerretDB.Version != "":
 		return "FerretDB " + info.FerretDB.Version + " over PostgreSQL with DocumentDB", nil
+	case info.FerretDB1 != "": // which does not know its version when embedded
+		return "FerretDB 1 over SQLite", nil
 	}
 	return "MongoDB " + info.Version, nil
 }

@@ -32,9 +32,10 @@ type Need int
 const (
 	MongoDB Need = iota
 	Kubernetes
+	Feed
 )
 
-var mongodbURI, kubeconfig string
+var mongodbURI, kubeconfig, feedURI string
 
 // Run is the body of TestMain: it starts what is needed, runs the tests, checks that they left no goroutine, stops the
 // servers and exits.
@@ -47,6 +48,9 @@ func MongoDBURI() string { return given(mongodbURI, "MongoDB") }
 
 // Kubeconfig is the path of an administrator's kubeconfig. The package's TestMain has to name that need.
 func Kubeconfig() string { return given(kubeconfig, "Kubernetes") }
+
+// FeedURI is the URI of the feed store. The package's TestMain has to name that need.
+func FeedURI() string { return given(feedURI, "Feed") }
 
 func given(address, need string) string {
 	if address == "" {
@@ -92,21 +96,31 @@ func run(m *testing.M, needs []Need) (code int) {
 
 // start starts one server and keeps its address. The server is returned also when it serves but is of no use.
 func start(ctx context.Context, need Need) (*servers.Server, error) {
-	if need == Kubernetes {
+	switch need {
+	case Kubernetes:
 		server, err := servers.StartKubernetes(ctx)
 		if err == nil {
 			kubeconfig = server.Address()
 		}
 		return server, err
+	case Feed:
+		return startMongoDB(ctx, servers.StartFeed, &feedURI, "the tests' feed store is")
+	default:
+		return startMongoDB(ctx, servers.StartMongoDB, &mongodbURI, "the tests run on")
 	}
-	server, err := servers.StartMongoDB(ctx)
+}
+
+func startMongoDB(
+	ctx context.Context, start func(context.Context) (*servers.Server, error), uri *string, text string,
+) (*servers.Server, error) {
+	server, err := start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	mongodbURI = server.Address()
-	product, err := identify(ctx, mongodbURI)
+	*uri = server.Address()
+	product, err := identify(ctx, *uri)
 	if err == nil {
-		fmt.Println("servertest: the tests run on", product)
+		fmt.Println("servertest:", text, product)
 	}
 	return server, err
 }

@@ -1,0 +1,60 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package mongolock
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// lines are where the goroutines of one client wait for each other: one for each lock, first come first. Only the first of a line
+// asks the server, so that a lock has one waiter for each process in its document, and not one for each goroutine.
+type lines struct {
+	mu    sync.Mutex
+	turns map[string][]chan struct{} // by lock id; a channel is closed when its owner is the first
+}
+
+func newLines() *lines { return &lines{turns: map[string][]chan struct{}{}} }
+
+// stand waits until the caller is the first of the lock's line and returns the function that leaves it; it tells whether there was
+// anybody before. When ctx ends earlier, it returns why.
+func (l *lines) stand(ctx context.Context, lock string) (leave func(), waited bool, err error) {
+	turn := make(chan struct{})
+	l.mu.Lock()
+	l.turns[lock] = append(l.turns[lock], turn)
+	waited = len(l.turns[lock]) > 1
+	if !waited {
+		close(turn)
+	}
+	l.mu.Unlock()
+	leave = func() { l.leave(lock, turn) }
+	select {
+	case <-turn:
+		return leave, waited, nil
+	case <-ctx.Done():
+		leave()
+		return nil, waited, ended(ctx)
+	}
+}
+
+func (l *lines) leave(lock string, turn chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line := l.turns[lock]
+	i := slices.Index(line, turn)
+	line = slices.Delete(line, i, i+1)
+	if len(line) == 0 {
+		delete(l.turns, lock)
+		return
+	}
+	l.turns[lock] = line
+	if i == 0 {
+		close(line[0])
+	}
+}

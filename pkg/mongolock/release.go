@@ -1,0 +1,104 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package mongolock
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// release takes the grant out of the document, for as long as ctx lets it try. The caller is a task of the client.
+func (c *Client) release(ctx context.Context, l *Lease) error {
+	if l.uncertain {
+		defer c.abandon(ctx, l.ref, l.lease, true)
+	}
+	repeated := false
+	for {
+		gone, err := c.releaseAttempt(ctx, l)
+		switch {
+		case err == nil && gone.found:
+			c.changed(l.ref.lock, gone.to)
+			return nil
+		case err == nil && repeated:
+			return c.releasedBefore(ctx, l)
+		case err == nil:
+			return fmt.Errorf("%w: lock %q: the server no longer has this grant", ErrNotHeld, l.ref.lock)
+		case !isTransient(err):
+			return err
+		}
+		repeated = repeated || mayHaveApplied(err)
+		if pause(ctx, retryPause(l.lease)) != nil {
+			return fmt.Errorf("%w: release of lock %q, which ends with its lease: %w", ErrOutcomeUnknown, l.ref.lock, err)
+		}
+	}
+}
+
+// releasedBefore tells whether an earlier send, whose reply was lost, made the release: then the document has its event.
+func (c *Client) releasedBefore(ctx context.Context, l *Lease) error {
+	docs, err := c.store.find(ctx, query{ids: []string{l.ref.lock}})
+	if err != nil {
+		return fmt.Errorf("%w: release of lock %q: %w", ErrOutcomeUnknown, l.ref.lock, err)
+	}
+	for i := range docs {
+		if docs[i].recorded(EventReleased, l.token) {
+			return nil
+		}
+		if events := docs[i].State.Events; len(events) == ringSize && events[0].Token > l.token {
+			return fmt.Errorf("%w: release of lock %q: it is no longer held, but its event has been overwritten", ErrOutcomeUnknown, l.ref.lock)
+		}
+	}
+	return fmt.Errorf("%w: lock %q: the server no longer has this grant", ErrNotHeld, l.ref.lock)
+}
+
+func (c *Client) releaseAttempt(ctx context.Context, l *Lease) (departure, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout(l.lease))
+	defer cancel()
+	return c.store.release(ctx, grant{
+		grantRef: l.ref, owner: l.owner, token: l.token, contended: l.contended || c.lookout.waitsFor(l.ref.lock),
+	})
+}
+
+func (c *Client) leave(ctx context.Context, ref grantRef, lease time.Duration) (departure, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout(lease))
+	defer cancel()
+	return c.store.leave(ctx, ref)
+}
+
+// abandon takes out in the background what an acquisition may have left, a grant or a place in the queue. If it is uncertain, a request
+// may still be on its way to the server, so one answer is not believed: it goes on until the server has stopped working on what was
+// sent in time. The caller is a task of the client.
+func (c *Client) abandon(ctx context.Context, ref grantRef, lease time.Duration, uncertain bool) {
+	quiet := c.now()
+	if uncertain {
+		quiet += lateSend(lease)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(lease, maxAcquire))
+	stop := context.AfterFunc(c.ctx, cancel) //nolint:contextcheck // the client's own life bounds it too
+	c.tasks.Go(func() {
+		defer stop()
+		defer cancel()
+		for wait := attemptTimeout(lease) / 8; ; wait *= 2 {
+			gone, err := c.leave(ctx, ref, lease)
+			if err != nil && !isTransient(err) {
+				c.log.Info("Abandoned acquisition is left to expire", "lock", ref.lock, "reason", err.Error())
+				return
+			}
+			if gone.found {
+				c.changed(ref.lock, gone.to)
+			}
+			left := quiet - c.now()
+			if err == nil && left <= 0 || pause(ctx, max(min(wait, left), time.Millisecond)) != nil {
+				return
+			}
+		}
+	})
+}
+
+// lateSend is for how long after a send that was given up the server may still carry it out.
+func lateSend(lease time.Duration) time.Duration { return attemptTimeout(lease) + 100*time.Millisecond }
