@@ -297,7 +297,7 @@ func (c *Client) remember(l *Lease) bool {
 	if l.autoRenew {
 		c.renewer.schedule(l, l.nextRenewal(l.sent))
 	}
-	c.renewer.nudge()
+	c.renewer.wakeBy(l.sent + suspensionCheck)
 	select {
 	case <-l.done: // it ended before it was added: end has called forget already
 		c.drop(l)

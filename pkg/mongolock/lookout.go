@@ -110,7 +110,9 @@ func (l *lookout) run(ctx context.Context) {
 		}
 		if len(due) > 0 {
 			if err := l.look(ctx, due); err != nil {
-				failures++
+				if failures++; failures == 1 && ctx.Err() == nil {
+					l.client.log.Info("Waiting for locks without being able to look at them", "reason", err.Error())
+				}
 				l.postpone(due, min(retryPause(MaxLease)<<min(failures, 6), maxFarLook))
 			} else {
 				failures = 0

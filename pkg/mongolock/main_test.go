@@ -92,6 +92,15 @@ func (s *testServer) stored(t *testing.T, lock string) document {
 	return doc
 }
 
+// setStored changes one field of a lock's document behind the engine's back.
+func (s *testServer) setStored(t *testing.T, lock, field string, value any) {
+	t.Helper()
+	set := bson.D{{Key: "$set", Value: bson.D{{Key: field, Value: value}}}}
+	if _, err := s.collection().UpdateOne(t.Context(), bson.D{{Key: "_id", Value: lock}}, set); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func mustLock(t *testing.T, c *Client, id string, opts ...LockOption) *Lease {
 	t.Helper()
 	return mustLockIn(t.Context(), t, c, id, opts...)

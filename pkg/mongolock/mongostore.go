@@ -22,13 +22,20 @@ import (
 
 // mongoStore is the store on a MongoDB collection.
 type mongoStore struct {
-	coll *mongo.Collection
+	coll      *mongo.Collection
+	templates *templates
 }
+
+// Projections that are always the same.
+var (
+	rawTryProjection = marshal(tryProjection())
+	rawGone          = marshal(project("state.holders"))
+)
 
 // newMongoStore derives a handle that does not depend on how the caller's client is configured: a grant that a majority did not
 // acknowledge can be rolled back, a secondary answers with the past, and BSON options can change the schema.
 func newMongoStore(db *mongo.Database, collection string) *mongoStore {
-	return &mongoStore{coll: db.Collection(collection, options.Collection().
+	return &mongoStore{templates: &templates{byKey: map[string]*template{}}, coll: db.Collection(collection, options.Collection().
 		SetWriteConcern(writeconcern.Majority()).
 		SetReadConcern(readconcern.Majority()).
 		SetReadPreference(readpref.Primary()).
@@ -45,15 +52,16 @@ func outside(ctx context.Context) context.Context { return mongo.NewSessionConte
 func (s *mongoStore) acquire(ctx context.Context, a acquisition) (*document, error) {
 	const operation = "acquire"
 	if a.mode == modeExclusive {
-		doc, err := s.updateOrCreate(ctx, operation, anyByID(a.lock), a.lock, acquirePipeline(a), grantProjection(a.holderID))
+		doc, err := s.updateOrCreate(ctx, operation, anyByID(a.lock), a.lock, s.templates.acquire(a), rawTryProjection)
 		if err != nil || !doc.worthAnotherLook(a) {
 			return doc, err
 		}
 	}
-	return s.updateOrCreate(ctx, operation, byID(a.lock), a.lock, tryPipeline(a), grantProjection(a.holderID))
+	return s.updateOrCreate(ctx, operation, byID(a.lock), a.lock, tryPipeline(a), rawTryProjection)
 }
 
-// worthAnotherLook tells whether nothing that can be seen in the document speaks against the acquisition, which was not granted.
+// worthAnotherLook tells whether nothing that can be seen in the document speaks against the exclusive acquisition, which was not
+// granted.
 func (d *document) worthAnotherLook(a acquisition) bool {
 	if d.Policy.Suspended {
 		return false
@@ -67,7 +75,7 @@ func (d *document) worthAnotherLook(a acquisition) bool {
 }
 
 func (s *mongoStore) queue(ctx context.Context, a acquisition) (*document, error) {
-	return s.updateOrCreate(ctx, "queue", byID(a.lock), a.lock, queuePipeline(a), grantProjection(a.holderID))
+	return s.updateOrCreate(ctx, "queue", byID(a.lock), a.lock, queuePipeline(a), queueProjection(a.holderID))
 }
 
 func (s *mongoStore) setPolicy(ctx context.Context, lock string, p policy) (*document, error) {
@@ -76,7 +84,7 @@ func (s *mongoStore) setPolicy(ctx context.Context, lock string, p policy) (*doc
 
 // updateOrCreate does not upsert: DocumentDB-based servers answer the loser of two racing upserts with its own document, a second
 // holder. A free stub is inserted instead, by whom does not matter, and the update is sent again.
-func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filter bson.D, lock string, pipeline bson.A, projection bson.D,
+func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filter bson.D, lock string, pipeline, projection any,
 ) (*document, error) {
 	ctx = outside(ctx)
 	for first := true; ; first = false {
@@ -112,7 +120,7 @@ func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filte
 }
 
 // update returns the document after the update, or nil if none matches.
-func (s *mongoStore) update(ctx context.Context, operation string, filter bson.D, pipeline bson.A, projection bson.D) (*document, error) {
+func (s *mongoStore) update(ctx context.Context, operation string, filter bson.D, pipeline, projection any) (*document, error) {
 	opts := options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(projection)
 	raw, err := s.coll.FindOneAndUpdate(outside(ctx), filter, pipeline, opts).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
@@ -180,7 +188,7 @@ func (s *mongoStore) renew(ctx context.Context, refs []grantRef) ([]fate, error)
 // release sends the short pipeline first, unless somebody waited when the lock was acquired.
 func (s *mongoStore) release(ctx context.Context, g grant) (departure, error) {
 	if !g.contended {
-		result, err := s.coll.UpdateOne(outside(ctx), anyByID(g.lock), releasePipeline(g))
+		result, err := s.coll.UpdateOne(outside(ctx), anyByID(g.lock), s.templates.release(g))
 		if err != nil {
 			return departure{}, classify("release", err)
 		}
@@ -192,7 +200,7 @@ func (s *mongoStore) release(ctx context.Context, g grant) (departure, error) {
 }
 
 func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error) {
-	doc, err := s.update(ctx, "release", leaveFilter(ref), leavePipeline(ref.holderID), project("state.holders"))
+	doc, err := s.update(ctx, "release", leaveFilter(ref), leavePipeline(ref.holderID), rawGone)
 	if err != nil || doc == nil {
 		return departure{}, err
 	}

@@ -64,23 +64,22 @@ func nextToken() bson.D {
 	return op("$max", op("$add", "$state.fence", int64(1)), op("$toLong", "$$NOW"))
 }
 
-// acquirePipeline grants the lock to an exclusive holder if it is free and nobody waits, and otherwise changes nothing. A repeated
-// send after a grant finds a holder and so changes nothing either: same grant, same token.
+// acquirePipeline grants the lock to an exclusive holder if it is free, nobody waits, and nothing was decided about it, and otherwise
+// changes nothing. A repeated send after a grant finds a holder and so changes nothing either: same grant, same token.
 func acquirePipeline(a acquisition) bson.A {
-	end := op("$add", "$$NOW", op("$min", literal(a.leaseMS), "$policy.maxLease"))
+	end := op("$add", "$$NOW", a.leaseMS)
 	seq := op("$add", "$state.seq", int64(1))
-	free := op("$and",
-		op("$eq", "$v", schemaVersion),
-		op("$eq", "$state.holders", bson.A{}),
-		op("$eq", "$state.waiters", bson.A{}),
-		op("$eq", "$policy.suspended", false))
+	// One comparison of everything costs the server less than one of each.
+	free := op("$eq",
+		bson.A{"$v", "$policy", "$state.holders", "$state.waiters"},
+		literal(bson.A{schemaVersion, Policy{}.stored(), bson.A{}, bson.A{}}))
 	granted := bson.D{
 		{Key: "holders", Value: bson.A{bson.D{
 			{Key: "id", Value: literal(a.holderID)},
 			{Key: "owner", Value: literal(a.owner)},
 			{Key: "mode", Value: modeExclusive},
 			{Key: "token", Value: nextToken()},
-			{Key: "lease", Value: op("$min", literal(a.leaseMS), "$policy.maxLease")},
+			{Key: "lease", Value: literal(a.leaseMS)},
 			{Key: "acquiredAt", Value: "$$NOW"},
 			{Key: "expiresAt", Value: end},
 			{Key: "rev", Value: literal(int64(0))},
@@ -99,7 +98,7 @@ func acquirePipeline(a acquisition) bson.A {
 		}})},
 		{Key: "changedAt", Value: "$$NOW"},
 		{Key: "endsAt", Value: end},
-		{Key: "purgeAt", Value: op("$max", "$state.purgeAt", end)},
+		{Key: "purgeAt", Value: end},
 	}
 	return bson.A{stage("$set", bson.D{{Key: "state", Value: op("$cond", free, granted, "$state")}})}
 }
@@ -108,9 +107,9 @@ func acquirePipeline(a acquisition) bson.A {
 func releasePipeline(g grant) bson.A {
 	seq := op("$add", "$state.seq", int64(1))
 	alone := op("$and",
-		op("$eq", "$v", schemaVersion),
-		op("$eq", "$state.holders.id", literal(bson.A{g.holderID})),
-		op("$eq", "$state.waiters", bson.A{}),
+		op("$eq",
+			bson.A{"$v", "$state.holders.id", "$state.waiters"},
+			literal(bson.A{schemaVersion, bson.A{g.holderID}, bson.A{}})),
 		op("$gt", "$state.endsAt", "$$NOW"))
 	released := bson.D{
 		{Key: "holders", Value: bson.A{}},
@@ -185,18 +184,25 @@ func purgeFilter(before time.Time) bson.D {
 // projection returns a document with the server's time of the command in it.
 func projection() bson.D { return project("policy", "state") }
 
-// grantProjection returns what somebody who wants the lock has to know, and the place of that waiter in the queue: not the queue
-// itself, which may be long, and not the events.
-func grantProjection(holderID string) bson.D {
+// tryProjection returns what somebody who tries to acquire the lock has to know: not the queue itself, which may be long, and not the
+// events.
+func tryProjection() bson.D {
+	return append(project("policy", "state.holders"), bson.E{Key: "queued", Value: op("$size", "$state.waiters")})
+}
+
+// queueProjection returns what somebody who waits has to know, with the place in the queue.
+func queueProjection(holderID string) bson.D {
 	return append(project("policy", "state.holders", "state.grants", "state.changedAt"),
-		bson.E{Key: "place", Value: op("$indexOfArray", "$state.waiters.id", literal(holderID))},
-		bson.E{Key: "queued", Value: op("$size", op("$ifNull", "$state.waiters", bson.A{}))})
+		bson.E{Key: "queued", Value: op("$size", "$state.waiters")},
+		bson.E{Key: "place", Value: op("$indexOfArray", "$state.waiters.id", literal(holderID))})
 }
 
 // glanceProjection returns what a glimpse shows.
 func glanceProjection() bson.D {
+	// Outermost, $slice would be the projection operator of that name, which means something else.
+	head := op("$concatArrays", bson.A{op("$slice", "$state.waiters.id", headSize)})
 	return append(project("state.holders.id", "state.holders.expiresAt", "state.grants", "state.changedAt"),
-		bson.E{Key: "head", Value: op("$slice", "$state.waiters.id", headSize)})
+		bson.E{Key: "head", Value: head})
 }
 
 func project(fields ...string) bson.D {

@@ -59,7 +59,8 @@ func golden() map[string]any {
 		"sweep":            sweepPipeline(),
 		"sweep_filter":     sweepFilter(before.Add(-time.Second), before),
 		"projection":       projection(),
-		"projection_grant": grantProjection("$id"),
+		"projection_try":   tryProjection(),
+		"projection_queue": queueProjection("$id"),
 		"projection_look":  glanceProjection(),
 		"stub":             stub("reports/nightly", before),
 		"find_all":         query{}.filter(),
@@ -165,7 +166,7 @@ func TestRule01CallersStringsAreData(t *testing.T) {
 		pipelines := map[string]bson.A{
 			"acquire": acquirePipeline(a), "try": tryPipeline(a), "queue": queuePipeline(a),
 			"renew": renewPipeline(refs), "release": releasePipeline(grant{grantRef: refs[0], owner: owner}), "leave": leavePipeline(holderID),
-			"evict": evictPipeline(1, owner), "projection": {grantProjection(holderID)},
+			"evict": evictPipeline(1, owner), "projection": {queueProjection(holderID)},
 		}
 		for name, pipeline := range pipelines {
 			found := 0

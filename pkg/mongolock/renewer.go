@@ -28,8 +28,9 @@ type renewer struct {
 	client *Client
 	wake   chan struct{}
 
-	mu    sync.Mutex
-	queue leaseQueue
+	mu      sync.Mutex
+	queue   leaseQueue
+	wakesAt time.Duration // when the goroutine looks by itself
 }
 
 func newRenewer(c *Client) *renewer {
@@ -43,9 +44,16 @@ func (r *renewer) schedule(l *Lease, due time.Duration) {
 		l.due = due
 		heap.Push(&r.queue, l)
 	}
-	first := r.queue[0] == l
 	r.mu.Unlock()
-	if first {
+	r.wakeBy(due)
+}
+
+// wakeBy makes the goroutine look at that time at the latest. To wake it for each lease would cost more than all else about the lease.
+func (r *renewer) wakeBy(due time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if due < r.wakesAt {
+		r.wakesAt = due
 		r.nudge()
 	}
 }
@@ -111,10 +119,12 @@ func (r *renewer) sleep() time.Duration {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.queue) == 0 {
-		return idle
+	now := r.client.now()
+	if len(r.queue) > 0 {
+		idle = min(idle, max(0, r.queue[0].due-now))
 	}
-	return min(idle, max(0, r.queue[0].due-r.client.now()))
+	r.wakesAt = now + idle
+	return idle
 }
 
 // renew sends one batch and puts what is still held back in line.

@@ -147,9 +147,9 @@ func (t transition) joined() any {
 		{Key: "expiresAt", Value: until},
 		{Key: "meta", Value: literal(t.join.meta)},
 	}
-	longer := op("$concatArrays", "$t.queue", bson.A{entry})
+	var longer any = op("$concatArrays", "$t.queue", bson.A{entry})
 	if t.now && t.join.barge {
-		longer = op("$concatArrays", bson.A{entry})
+		longer = bson.A{entry}
 	}
 	refreshed := forEach("w", "$t.queue", op("$cond", op("$eq", "$$w.id", id),
 		op("$mergeObjects", "$$w", bson.D{{Key: "expiresAt", Value: until}}), "$$w"))
