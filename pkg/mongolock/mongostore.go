@@ -52,12 +52,12 @@ func outside(ctx context.Context) context.Context { return mongo.NewSessionConte
 func (s *mongoStore) acquire(ctx context.Context, a acquisition) (*document, error) {
 	const operation = "acquire"
 	if a.mode == modeExclusive {
-		doc, err := s.updateOrCreate(ctx, operation, anyByID(a.lock), a.lock, s.templates.acquire(a), rawTryProjection)
+		doc, err := s.updateOrCreate(ctx, operation, anyByID(a.lock), a.lock, s.templates.acquire(a), rawTryProjection, decodeReply)
 		if err != nil || !doc.worthAnotherLook(a) {
 			return doc, err
 		}
 	}
-	return s.updateOrCreate(ctx, operation, byID(a.lock), a.lock, tryPipeline(a), rawTryProjection)
+	return s.updateOrCreate(ctx, operation, byID(a.lock), a.lock, tryPipeline(a), rawTryProjection, decodeReply)
 }
 
 // worthAnotherLook tells whether nothing that can be seen in the document speaks against the exclusive acquisition, which was not
@@ -75,20 +75,21 @@ func (d *document) worthAnotherLook(a acquisition) bool {
 }
 
 func (s *mongoStore) queue(ctx context.Context, a acquisition) (*document, error) {
-	return s.updateOrCreate(ctx, "queue", byID(a.lock), a.lock, queuePipeline(a), queueProjection(a.holderID))
+	return s.updateOrCreate(ctx, "queue", byID(a.lock), a.lock, queuePipeline(a), queueProjection(a.holderID), decode)
 }
 
 func (s *mongoStore) setPolicy(ctx context.Context, lock string, p policy) (*document, error) {
-	return s.updateOrCreate(ctx, "set policy", byID(lock), lock, policyPipeline(p), projection())
+	return s.updateOrCreate(ctx, "set policy", byID(lock), lock, policyPipeline(p), projection(), decode)
 }
 
 // updateOrCreate does not upsert: DocumentDB-based servers answer the loser of two racing upserts with its own document, a second
 // holder. A free stub is inserted instead, by whom does not matter, and the update is sent again.
 func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filter bson.D, lock string, pipeline, projection any,
+	read replyReader,
 ) (*document, error) {
 	ctx = outside(ctx)
 	for first := true; ; first = false {
-		doc, err := s.update(ctx, operation, filter, pipeline, projection)
+		doc, err := s.update(ctx, operation, filter, pipeline, projection, read)
 		if err == nil && doc != nil {
 			return doc, doc.foreign
 		}
@@ -119,8 +120,12 @@ func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filte
 	}
 }
 
+// replyReader makes a document of a reply.
+type replyReader func(bson.Raw) (document, bool)
+
 // update returns the document after the update, or nil if none matches.
-func (s *mongoStore) update(ctx context.Context, operation string, filter bson.D, pipeline, projection any) (*document, error) {
+func (s *mongoStore) update(ctx context.Context, operation string, filter bson.D, pipeline, projection any, read replyReader,
+) (*document, error) {
 	opts := options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(projection)
 	raw, err := s.coll.FindOneAndUpdate(outside(ctx), filter, pipeline, opts).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
@@ -129,7 +134,7 @@ func (s *mongoStore) update(ctx context.Context, operation string, filter bson.D
 	if err != nil {
 		return nil, classify(operation, err)
 	}
-	doc, ok := decode(raw)
+	doc, ok := read(raw)
 	if !ok {
 		return nil, nil
 	}
@@ -200,7 +205,7 @@ func (s *mongoStore) release(ctx context.Context, g grant) (departure, error) {
 }
 
 func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error) {
-	doc, err := s.update(ctx, "release", leaveFilter(ref), leavePipeline(ref.holderID), rawGone)
+	doc, err := s.update(ctx, "release", leaveFilter(ref), leavePipeline(ref.holderID), rawGone, decode)
 	if err != nil || doc == nil {
 		return departure{}, err
 	}
@@ -208,7 +213,7 @@ func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error)
 }
 
 func (s *mongoStore) evict(ctx context.Context, lock string, token int64, reason string) (*document, error) {
-	doc, err := s.update(ctx, "evict", evictFilter(lock, token), evictPipeline(token, reason), projection())
+	doc, err := s.update(ctx, "evict", evictFilter(lock, token), evictPipeline(token, reason), projection(), decode)
 	if err == nil && doc != nil && !doc.recorded(EventEvicted, token) {
 		doc = nil // its lease had ended
 	}
