@@ -55,6 +55,9 @@ func (r *Reconciler) reportTransition(lock *v1alpha1.DistributedLock, e mongoloc
 	case mongolock.EventExpired:
 		r.emit(lock, part, corev1.EventTypeWarning, v1alpha1.EventLockExpired, "Expire",
 			fmt.Sprintf("The lease of %q with token %d ended without a release", e.Owner, e.Token))
+	case mongolock.EventEvicted:
+		r.emit(lock, part, corev1.EventTypeWarning, v1alpha1.EventLockEvicted, "Evict",
+			fmt.Sprintf("The lock was taken away from %q with token %d: %s", e.Owner, e.Token, e.Reason))
 	}
 }
 

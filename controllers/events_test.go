@@ -76,6 +76,9 @@ func TestReport(t *testing.T) {
 		return lock
 	}
 	long := lockState([]mongolock.Event{transition(1, mongolock.EventExpired, strings.Repeat("\x01", 256), 7)})
+	evicted := lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a%d", 7), {
+		Seq: 2, Type: mongolock.EventEvicted, Owner: "a", Token: 7, At: t0, Reason: "it hangs",
+	}})
 	tests := []struct {
 		name          string
 		before, after *v1alpha1.DistributedLock
@@ -90,6 +93,8 @@ func TestReport(t *testing.T) {
 			[]string{"Normal StoreRecovered The status shows the lock as MongoDB has it again."}},
 		{"recovered, with news", inOutage(mirrored(mongolock.State{})), mirrored(acquired), acquired,
 			[]string{"Normal StoreRecovered The status shows the lock as MongoDB has it again.", `Normal LockAcquired "a%d" acquired the lock with token 7`}},
+		{"evicted", mirrored(acquired), mirrored(evicted), evicted,
+			[]string{`Warning LockEvicted The lock was taken away from "a" with token 7: it hangs`}},
 		{"long note", mirrored(mongolock.State{}), mirrored(long), long,
 			[]string{"Warning LockExpired " + `The lease of "` + strings.Repeat(`\x01`, 250)}},
 	}

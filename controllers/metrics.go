@@ -56,14 +56,14 @@ func countTransitions(change mongolock.Change) {
 		missed.Add(float64(change.Missed))
 	}
 	if len(change.Events) > 0 {
-		feedLag.Observe(change.State.ReadAt.Sub(change.State.ChangedAt).Seconds())
+		feedLag.Observe(change.State.ReadAt.Sub(lastTransition(change.State)).Seconds())
 	}
 }
 
 // typeLabel bounds the values of the label: a document edited by hand may have any type.
 func typeLabel(t mongolock.EventType) string {
 	switch t {
-	case mongolock.EventAcquired, mongolock.EventReleased, mongolock.EventExpired:
+	case mongolock.EventAcquired, mongolock.EventReleased, mongolock.EventExpired, mongolock.EventEvicted:
 		return string(t)
 	}
 	return "other"

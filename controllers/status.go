@@ -85,7 +85,7 @@ func showLock(s *v1alpha1.DistributedLockStatus, state mongolock.State) {
 		return
 	}
 	s.FencingToken, s.Transitions = state.Token, state.Grants
-	changed := metav1.NewMicroTime(state.ChangedAt)
+	changed := metav1.NewMicroTime(lastTransition(state))
 	s.LastTransitionTime = &changed
 	s.Events = nil
 	for _, e := range state.Events[max(0, len(state.Events)-v1alpha1.MaxEvents):] {
@@ -93,6 +93,14 @@ func showLock(s *v1alpha1.DistributedLockStatus, state mongolock.State) {
 			Seq: e.Seq, Type: lockEventType(e.Type), Owner: bounded(e.Owner, maxOwner), Token: e.Token, At: metav1.NewMicroTime(e.At),
 		})
 	}
+}
+
+// lastTransition is when the holders last changed. State.ChangedAt may be later: it also tells of the queue and the policy.
+func lastTransition(state mongolock.State) time.Time {
+	if n := len(state.Events); n > 0 {
+		return state.Events[n-1].At
+	}
+	return state.ChangedAt
 }
 
 // forgetLock takes everything about the lock out of the status: it was or has become something that this object must not show.
@@ -155,6 +163,8 @@ func freeBecause(s *v1alpha1.DistributedLockStatus, state mongolock.State) (reas
 	switch {
 	case last.Type == v1alpha1.LockEventReleased:
 		return v1alpha1.ReasonReleased, fmt.Sprintf("%q released the lock.", last.Owner)
+	case last.Type == v1alpha1.LockEventEvicted:
+		return v1alpha1.ReasonEvicted, fmt.Sprintf("The lock was taken away from %q.", last.Owner)
 	case last.Type == v1alpha1.LockEventAcquired && !state.Exists:
 		return v1alpha1.ReasonRemoved, fmt.Sprintf("The lock's document was removed from MongoDB while %q held the lock.", last.Owner)
 	default:
@@ -172,6 +182,8 @@ func lockEventType(t mongolock.EventType) v1alpha1.LockEventType {
 		return v1alpha1.LockEventReleased
 	case mongolock.EventExpired:
 		return v1alpha1.LockEventExpired
+	case mongolock.EventEvicted:
+		return v1alpha1.LockEventEvicted
 	}
 	return v1alpha1.LockEventType(bounded(string(t), 32))
 }

@@ -69,10 +69,21 @@ func conditionOf(s v1alpha1.DistributedLockStatus, kind string) string {
 	return string(c.Status) + "/" + c.Reason
 }
 
+// Somebody who begins to wait changes the lock's document, and not when its holder came.
+func TestQueueIsNoTransition(t *testing.T) {
+	before := lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a", 7)}, "a")
+	after := before
+	after.ChangedAt = before.ChangedAt.Add(time.Minute)
+	if was, is := mirrored(before).Status, mirrored(after).Status; !equality.Semantic.DeepEqual(was, is) {
+		t.Errorf("the status changed from %+v to %+v", was, is)
+	}
+}
+
 func TestDesiredStatus(t *testing.T) {
 	acquired := []mongolock.Event{transition(1, mongolock.EventAcquired, "a", 7)}
 	released := append(acquired[:1:1], transition(2, mongolock.EventReleased, "a", 7))
 	expired := append(acquired[:1:1], transition(2, mongolock.EventExpired, "a", 7))
+	evicted := append(acquired[:1:1], transition(2, mongolock.EventEvicted, "a", 7))
 	absent := mongolock.State{ID: "orders/report"}
 	tests := []struct {
 		name         string
@@ -96,6 +107,8 @@ func TestDesiredStatus(t *testing.T) {
 			ready: "True/Mirrored", held: "False/Released", stalled: "absent", state: "Free", token: 7, events: 2},
 		{name: "expired", lock: mirrored(lockState(acquired, "a")), view: View{State: lockState(expired), Health: healthy},
 			ready: "True/Mirrored", held: "False/Expired", stalled: "absent", state: "Free", token: 7, events: 2},
+		{name: "evicted", lock: mirrored(lockState(acquired, "a")), view: View{State: lockState(evicted), Health: healthy},
+			ready: "True/Mirrored", held: "False/Evicted", stalled: "absent", state: "Free", token: 7, events: 2},
 		{name: "expired, not swept yet", lock: mirrored(lockState(acquired, "a")), view: View{State: lockState(acquired), Health: healthy},
 			ready: "True/Mirrored", held: "False/Expired", stalled: "absent", state: "Free", token: 7, events: 1},
 		{name: "purged: the past is kept", lock: mirrored(lockState(released)), view: View{State: absent, Health: healthy},

@@ -60,6 +60,9 @@ const (
 	// ReasonExpired (False): the last holder's lease ended without a release.
 	ReasonExpired = "Expired"
 
+	// ReasonEvicted (False): an administrator took the lock away from the last holder.
+	ReasonEvicted = "Evicted"
+
 	// ReasonNeverAcquired (False): MongoDB knows nothing of the lock. It was never acquired, or not for so long that it was purged.
 	ReasonNeverAcquired = "NeverAcquired"
 
@@ -80,6 +83,9 @@ const (
 
 	// EventLockExpired: a holder's lease ended without a release.
 	EventLockExpired = "LockExpired"
+
+	// EventLockEvicted: an administrator took the lock away from a holder.
+	EventLockEvicted = "LockEvicted"
 
 	// EventMoreTransitions: transitions were left out because there were too many for an event each.
 	EventMoreTransitions = "MoreTransitions"

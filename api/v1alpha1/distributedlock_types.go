@@ -60,6 +60,8 @@ const (
 	LockEventReleased LockEventType = "Released"
 	// LockEventExpired means that a holder's lease ended without a release.
 	LockEventExpired LockEventType = "Expired"
+	// LockEventEvicted means that an administrator took the lock away from a holder.
+	LockEventEvicted LockEventType = "Evicted"
 )
 
 // LockHolder is one grant of the lock.

@@ -31,7 +31,8 @@ type State struct {
 	Seq int64
 	// Events are the last events, at most 16, oldest first.
 	Events []Event
-	// ChangedAt is the server's time of the last transition. Renewals do not change it.
+	// ChangedAt is the server's time of the last transition, or of the last change of the queue or the policy. Renewals do not change
+	// it.
 	ChangedAt time.Time
 	// ReadAt is the server's time of this picture.
 	ReadAt time.Time
