@@ -83,7 +83,7 @@ func (r *renewer) run(ctx context.Context) {
 		if suspended() {
 			r.client.expireDue()
 		}
-		for batch := range slices.Chunk(r.takeDue(), renewBatch) {
+		for _, batch := range batches(r.takeDue()) {
 			r.client.tasks.Go(func() { r.renew(ctx, batch) })
 		}
 		timer.Reset(r.sleep())
@@ -94,6 +94,26 @@ func (r *renewer) run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+}
+
+// batches divides leases among commands. Two leases of one lock, which is shared then, do not go into one: the server counts the
+// documents that it changed, and the count would not tell whether it was for both.
+func batches(leases []*Lease) [][]*Lease {
+	var rounds [][]*Lease
+	seen := map[string]int{}
+	for _, l := range leases {
+		round := seen[l.ref.lock]
+		seen[l.ref.lock]++
+		if round == len(rounds) {
+			rounds = append(rounds, nil)
+		}
+		rounds[round] = append(rounds[round], l)
+	}
+	var all [][]*Lease
+	for _, round := range rounds {
+		all = slices.AppendSeq(all, slices.Chunk(round, renewBatch))
+	}
+	return all
 }
 
 // takeDue takes out the leases that are due, and those that soon will be, so that they share a command from then on.

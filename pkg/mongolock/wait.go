@@ -21,6 +21,11 @@ func (c *Client) lockByWaiting(ctx context.Context, id string, s lockSettings) (
 	c.settings.metrics.Waiting(1)
 	defer c.settings.metrics.Waiting(-1)
 	leave, waited, err := c.lines.stand(ctx, id)
+	defer func() {
+		if waited {
+			c.settings.metrics.Waited(id, c.now()-began)
+		}
+	}()
 	if err != nil {
 		return nil, waitEnded(id, err, &HeldError{Lock: id, Waiting: 1})
 	}
@@ -31,9 +36,6 @@ func (c *Client) lockByWaiting(ctx context.Context, id string, s lockSettings) (
 	}
 	for {
 		lease, err := acquire(ctx, id, s)
-		if waited {
-			c.settings.metrics.Waited(id, c.now()-began)
-		}
 		switch {
 		case err == nil:
 			return lease, nil
