@@ -60,9 +60,9 @@ type Client struct {
 	leases  map[*Lease]struct{}
 }
 
-// New makes a client that keeps its locks in db, whose own client stays the caller's. It tests the server on a scratch document and
-// creates the indexes, which takes about ten round trips and at most ten seconds. It may return [ErrInvalid], [ErrUnreachable],
-// [ErrUnauthorized] or [ErrUnsupportedServer].
+// New makes a client that keeps its locks in db, whose own client stays the caller's. It tests the server on a scratch document and,
+// on MongoDB's own servers, creates the indexes, which takes about fifteen round trips and at most ten seconds. It may return
+// [ErrInvalid], [ErrUnreachable], [ErrUnauthorized] or [ErrUnsupportedServer].
 func New(ctx context.Context, db *mongo.Database, opts ...Option) (*Client, error) {
 	if db == nil {
 		return nil, invalid("the database is nil")

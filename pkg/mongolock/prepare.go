@@ -42,8 +42,8 @@ func (s *mongoStore) prepare(ctx context.Context, grace time.Duration) (purges b
 // indexesAreCheap tells whether the server can keep indexes at little cost. Servers on DocumentDB cannot: they store a document as one
 // column of a PostgreSQL table, so with any index at all each update writes to all of them, and leaves a row behind for the next one to
 // step over; acquire and release then take a fifth to a half more time. Without, looking for changes and for ended leases reads the
-// whole collection, which of ten thousand locks takes less time than writing the indexes for their renewals would. MongoDB's own
-// servers are known by the topologyVersion that their hello has had since 4.4.
+// whole collection, which even of ten thousand locks takes less time than writing the indexes for their renewals; docs/design.md has
+// the figures. MongoDB's own servers are known by the topologyVersion that their hello has had since 4.4.
 func (s *mongoStore) indexesAreCheap(ctx context.Context) (bool, error) {
 	reply, err := s.coll.Database().RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Raw()
 	if err != nil {
