@@ -70,6 +70,6 @@ SPDX-License-Identifier: Apache-2.0
 // How soon it notices depends on the server. MongoDB has capped collections with tailable cursors: there each client that changes a
 // lock rings the doorbell, a small collection that those who wait and watch listen to (see [WithFeed]), and the waiter knows in about a
 // round trip. Where there is no such thing, the next waiter looks at the lock: every 10 ms at first, and less often the longer it waits,
-// every 250 ms at most, so that it adds about one hundredth to the time waited. Who is further behind looks less often, and nobody looks
+// every 250 ms at most, so that it adds about half a hundredth to the time waited. Who is further behind looks less often, and nobody looks
 // when nobody waits. A message that is lost costs time only: a waiter also asks after its retry period, and when the holder's lease ends.
 package mongolock

@@ -24,7 +24,8 @@ func (c *Client) TryLock(ctx context.Context, id string, opts ...LockOption) (*L
 }
 
 // Lock waits until it acquires the lock or ctx ends. Waiting calls are granted the lock in the order of their arrival at the server;
-// those of one Client wait for each other and have one place there at a time. While the server cannot be reached Lock goes on trying.
+// those of one Client wait for each other and have one place there at a time. A lock is not re-entrant: who holds it and calls Lock
+// again waits for itself. While the server cannot be reached Lock goes on trying.
 // When ctx ends, the error matches ctx.Err() and what stood in the way, such as [ErrHeld]. Other errors: [ErrQueueFull], and those of
 // [Client.TryLock] that another try would not mend.
 func (c *Client) Lock(ctx context.Context, id string, opts ...LockOption) (*Lease, error) {

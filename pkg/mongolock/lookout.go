@@ -28,8 +28,8 @@ const (
 
 // lookout watches the locks that a client waits for, and wakes the waiter when it is to ask the server: the lock was handed over to
 // it, or the lease of a holder ended. If the doorbell rings for such things it has little to do. Without, it looks at the locks by one
-// read for all that are due. The next waiter of a lock is in a hurry at first and less and less so: it looks after a fiftieth of the
-// time that it has been the next, which adds about one hundredth to its wait, and takes the load off a server on whose locks people
+// read for all that are due. The next waiter of a lock is in a hurry at first and less and less so: it looks after a hundredth of the
+// time that it has been the next, which adds half of that to its wait, and takes the load off a server on whose locks people
 // wait for long. It has one goroutine, only while anybody waits.
 type lookout struct {
 	client *Client
@@ -104,8 +104,8 @@ func (l *lookout) run(ctx context.Context) {
 	defer timer.Stop()
 	failures := 0
 	for {
-		due, sleep, any := l.due()
-		if !any {
+		due, sleep, ok := l.due()
+		if !ok {
 			return
 		}
 		if len(due) > 0 {
@@ -134,7 +134,7 @@ func (l *lookout) run(ctx context.Context) {
 
 // due are the locks to look at now, together with those that soon will be, and otherwise how long that is from now. It is false, and
 // the lookout has stopped, if nobody waits.
-func (l *lookout) due() (locks []string, sleep time.Duration, any bool) {
+func (l *lookout) due() (locks []string, sleep time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waits) == 0 || l.client.closing.Err() != nil {
@@ -240,7 +240,7 @@ func (l *lookout) move(w *wait, place int, grants int64) {
 // plan sets the time of the next look.
 func (l *lookout) plan(w *wait) {
 	now := l.client.now()
-	wait := min(max((now-w.since)/50, minLook), maxLook)
+	wait := min(max((now-w.since)/100, minLook), maxLook)
 	wait = min(max(wait, time.Duration(w.place)*lookPerPlace), maxFarLook)
 	if l.client.bell.rings() {
 		wait = refreshPeriod

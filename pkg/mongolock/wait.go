@@ -62,58 +62,97 @@ func (c *Client) lockInQueue(ctx context.Context, id string, s lockSettings) (*L
 		return nil, err
 	}
 	a := newAcquisition(id, s)
-	w := c.lookout.add(a.ref()) //nolint:contextcheck // the lookout serves all waiters
-	defer c.lookout.remove(w)
-	var why error
-	var unanswered time.Duration // when the last send was given up, if any was
-	uncertain := func() bool { return unanswered > 0 && c.now()-unanswered < lateSend(s.lease) }
-	// The deadline of a grant counts from the first send after the last answer, which was that there is none yet.
-	sent, failures := c.now(), 0
+	p := &place{client: c, a: a, settings: s, wait: c.lookout.add(a.ref()), sent: -1} //nolint:contextcheck // the lookout serves all waiters
+	defer c.lookout.remove(p.wait)
 	for {
-		doc, err := c.send(ctx, c.store.queue, a, attemptTimeout(s.lease))
-		wait := jitter(min(s.retryPeriod, refreshPeriod)) * 2 / 3
-		switch {
-		case err == nil:
-			if h, ok := doc.grant(a.holderID); ok && doc.live(h) {
-				return c.take(ctx, doc, attempt{ref: a.ref(), settings: s, sent: sent, uncertain: uncertain()})
-			}
-			if doc.Place < 0 {
-				return nil, c.queueFull(ctx, a, s, uncertain())
-			}
-			if to := doc.handedTo(); why == nil || len(to) > 0 {
-				c.changed(id, to)
-			}
-			why, failures, sent = doc.heldBy(), 0, 0
-			c.lookout.saw(w, doc)
-		case !isTransient(err) && ctx.Err() == nil:
-			c.abandon(ctx, a.ref(), s.lease, true)
-			return nil, err
-		default:
-			if mayHaveApplied(err) {
-				unanswered = c.now()
-			}
-			if why = err; failures == 0 && ctx.Err() == nil {
-				c.log.Info("Waiting for a lock while the server does not answer", "lock", id, "reason", err.Error())
-			}
-			wait = min(wait, retryPause(s.lease)<<min(failures, 10))
-			failures++
+		lease, over, err := p.ask(ctx)
+		if over {
+			return lease, err
 		}
-		if pauseErr := w.pause(ctx, wait); pauseErr != nil {
-			c.abandon(ctx, a.ref(), s.lease, uncertain())
-			return nil, waitEnded(id, pauseErr, why)
-		}
-		if sent == 0 {
-			sent = c.now()
+		if ended := p.wait.pause(ctx, p.patience()); ended != nil {
+			c.abandon(ctx, a.ref(), s.lease, p.uncertain())
+			return nil, waitEnded(id, ended, p.why)
 		}
 	}
 }
 
-// queueFull is the error of a waiter for whom there is no place.
-func (c *Client) queueFull(ctx context.Context, a acquisition, s lockSettings, uncertain bool) error {
-	if uncertain {
-		c.abandon(ctx, a.ref(), s.lease, true)
+// place is a waiter's stay in the queue of a lock.
+type place struct {
+	client   *Client
+	a        acquisition
+	settings lockSettings
+	wait     *wait
+
+	why      error // what stands in the way
+	failures int   // sends without an answer since the last one with
+	// sent is the time before the first send since the last answer, which was that there is no grant yet: so the deadline of a grant
+	// counts from there; -1: none was sent.
+	sent       time.Duration
+	unanswered time.Duration // when the last send was given up, if any was
+}
+
+// ask sends the command once. It is over if the lock was granted, or if another try would not help.
+func (p *place) ask(ctx context.Context) (lease *Lease, over bool, err error) {
+	c := p.client
+	if p.sent < 0 {
+		p.sent = c.now()
 	}
-	return fmt.Errorf("%w: lock %q has %d waiters already; wait elsewhere, or use TryLock now and then", ErrQueueFull, a.lock, MaxWaiters)
+	doc, err := c.send(ctx, c.store.queue, p.a, attemptTimeout(p.settings.lease))
+	switch {
+	case err != nil && !isTransient(err) && ctx.Err() == nil:
+		c.abandon(ctx, p.a.ref(), p.settings.lease, true)
+		return nil, true, err
+	case err != nil:
+		p.failed(ctx, err)
+		return nil, false, nil
+	}
+	if h, ok := doc.grant(p.a.holderID); ok && doc.live(h) {
+		lease, err := c.take(ctx, doc, attempt{ref: p.a.ref(), settings: p.settings, sent: p.sent, uncertain: p.uncertain()})
+		return lease, true, err
+	}
+	if doc.Place < 0 {
+		return nil, true, p.full(ctx)
+	}
+	if to := doc.handedTo(); p.why == nil || len(to) > 0 {
+		c.changed(p.a.lock, to)
+	}
+	p.why, p.failures, p.sent = doc.heldBy(), 0, -1
+	c.lookout.saw(p.wait, doc)
+	return nil, false, nil
+}
+
+// failed notes a send without an answer.
+func (p *place) failed(ctx context.Context, err error) {
+	if mayHaveApplied(err) {
+		p.unanswered = p.client.now()
+	}
+	if p.failures == 0 && ctx.Err() == nil {
+		p.client.log.Info("Waiting for a lock while the server does not answer", "lock", p.a.lock, "reason", err.Error())
+	}
+	p.why = err
+	p.failures++
+}
+
+// uncertain tells whether a send that was given up may still be carried out.
+func (p *place) uncertain() bool {
+	return p.unanswered > 0 && p.client.now()-p.unanswered < lateSend(p.settings.lease)
+}
+
+// patience is how long to wait for a sign before asking again.
+func (p *place) patience() time.Duration {
+	wait := jitter(min(p.settings.retryPeriod, refreshPeriod)) * 2 / 3 // never more than the period
+	if p.failures > 0 {
+		wait = min(wait, retryPause(p.settings.lease)<<min(p.failures-1, 10))
+	}
+	return wait
+}
+
+// full is the error when there is no place.
+func (p *place) full(ctx context.Context) error {
+	if p.uncertain() {
+		p.client.abandon(ctx, p.a.ref(), p.settings.lease, true)
+	}
+	return fmt.Errorf("%w: lock %q has %d waiters already; wait elsewhere, or use TryLock now and then", ErrQueueFull, p.a.lock, MaxWaiters)
 }
 
 // changed spreads the news that a lock was changed by this client, and to whom it was handed over.
