@@ -78,7 +78,7 @@ func (e *HeldError) Error() string {
 	case e.Suspended:
 		return fmt.Sprintf("mongolock: lock %q is suspended", e.Lock)
 	case e.Owner == "" && e.Token == 0:
-		return fmt.Sprintf("mongolock: lock %q is about to be granted to one of the %d who wait for it", e.Lock, e.Waiting)
+		return fmt.Sprintf("mongolock: lock %q is not free: %d wait for it", e.Lock, e.Waiting)
 	}
 	return fmt.Sprintf("mongolock: lock %q is held by %q with token %d for another %s unless renewed",
 		e.Lock, e.Owner, e.Token, e.Remaining.Round(time.Millisecond))

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strconv"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -23,7 +24,7 @@ import (
 )
 
 // The README's example.
-func ExampleConnect() {
+func Example() {
 	writeReport := func(ctx context.Context, _ int64) error { return ctx.Err() }
 	run := func(ctx context.Context) error {
 		client, err := mongolock.Connect(ctx, os.Getenv("MONGODB_URI"))
@@ -40,22 +41,66 @@ func ExampleConnect() {
 	}
 }
 
-// connect is what a program does once; its URI comes from its configuration. Each example has a database of its own.
-func connect(ctx context.Context) (client *mongolock.Client, done func()) {
-	driver, err := mongo.Connect(options.Client().ApplyURI(servertest.MongoDBURI()))
+// Options given to Connect are the defaults of all locks; those given to Lock and TryLock go before them.
+func ExampleConnect() {
+	ctx := context.Background()
+	database, done := newDatabase(ctx)
+	defer done()
+
+	client, err := mongolock.Connect(ctx, servertest.MongoDBURI(),
+		mongolock.WithDatabase(database.Name()), mongolock.WithLease(30*time.Second), mongolock.WithOwner("worker-1"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	database := driver.Database(fmt.Sprintf("mongolock_example_%d", time.Now().UnixNano()))
-	client, err = mongolock.New(ctx, database, mongolock.WithOwner("example"))
+	defer func() { _ = client.Close(ctx) }() // releases what is held
+
+	lease, err := client.Lock(ctx, "reports/nightly", mongolock.WithLease(time.Minute))
 	if err != nil {
 		log.Fatal(err)
 	}
-	return client, func() {
-		if err := errors.Join(client.Close(ctx), database.Drop(ctx), driver.Disconnect(ctx)); err != nil {
-			log.Fatal(err)
-		}
+	fmt.Println(lease.Owner(), "holds", lease.ID(), time.Until(lease.Deadline()) > 50*time.Second)
+	// Output: worker-1 holds reports/nightly true
+}
+
+// New uses a driver client that the program has already, and does not disconnect it.
+func ExampleNew() {
+	ctx := context.Background()
+	database, done := newDatabase(ctx)
+	defer done()
+
+	client, err := mongolock.New(ctx, database, mongolock.WithCollection("my_locks"))
+	if err != nil {
+		log.Fatal(err)
 	}
+	lease, err := client.Lock(ctx, "reports/nightly")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(client.Close(ctx))
+	fmt.Println(lease.Err())
+	// Output:
+	// <nil>
+	// mongolock: lease is not held: lock "reports/nightly": the client was closed
+}
+
+// A mutex: one process at a time. TryLock does not wait; its error tells who holds the lock.
+func ExampleClient_TryLock() {
+	ctx := context.Background()
+	client, done := connect(ctx)
+	defer done()
+
+	lease, err := client.TryLock(ctx, "reports/weekly", mongolock.WithOwner("pod-a"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = lease.Unlock(ctx) }()
+
+	_, err = client.TryLock(ctx, "reports/weekly", mongolock.WithOwner("pod-b"))
+	var held *mongolock.HeldError
+	if errors.As(err, &held) {
+		fmt.Println("held by", held.Owner, errors.Is(err, mongolock.ErrHeld), held.Remaining > 14*time.Second)
+	}
+	// Output: held by pod-a true true
 }
 
 // Only one process at a time gets past Lock.
@@ -76,24 +121,22 @@ func ExampleClient_Lock() {
 	// <nil>
 }
 
-// TryLock does not wait; its error tells who holds the lock.
-func ExampleClient_TryLock() {
+// The context says how long to wait.
+func ExampleClient_Lock_timeout() {
 	ctx := context.Background()
 	client, done := connect(ctx)
 	defer done()
-
-	lease, err := client.TryLock(ctx, "reports/weekly", mongolock.WithOwner("pod-a"))
+	lease, err := client.Lock(ctx, "reports/nightly")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer func() { _ = lease.Unlock(ctx) }()
 
-	_, err = client.TryLock(ctx, "reports/weekly", mongolock.WithOwner("pod-b"))
-	var held *mongolock.HeldError
-	if errors.As(err, &held) {
-		fmt.Println("held by", held.Owner, errors.Is(err, mongolock.ErrHeld), held.Remaining > 14*time.Second)
-	}
-	// Output: held by pod-a true true
+	patience, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err = client.Lock(patience, "reports/nightly")
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), errors.Is(err, mongolock.ErrHeld))
+	// Output: true true
 }
 
 // Do locks, runs a function and unlocks.
@@ -110,6 +153,21 @@ func ExampleClient_Do() {
 	// Output:
 	// migrating migrations
 	// <nil>
+}
+
+// What is done under a lock has to end when the lease is lost; the context of the lease tells.
+func ExampleLease_Context() {
+	ctx := context.Background()
+	client, done := connect(ctx)
+	defer done()
+	lease, err := client.Lock(ctx, "reports/nightly", mongolock.WithLease(time.Second), mongolock.WithAutoRenew(false))
+	if err != nil {
+		log.Fatal(err)
+	}
+	work := lease.Context(ctx)
+	<-work.Done() // here after 900 ms, as nobody renews the lease; normally never
+	fmt.Println(errors.Is(context.Cause(work), mongolock.ErrLeaseLost))
+	// Output: true
 }
 
 // account is a resource that refuses stale holders: the one thing that a lease cannot do.
@@ -146,58 +204,42 @@ func ExampleLease_Token() {
 	// paused: stale holder
 }
 
-// Get and List tell who holds what.
-func ExampleClient_List() {
-	ctx := context.Background()
-	client, done := connect(ctx)
-	defer done()
-	lease, err := client.Lock(ctx, "list/one", mongolock.WithMetadata(map[string]string{"node": "a"}))
+// newDatabase gives each example a database of its own; a program has one for all.
+func newDatabase(ctx context.Context) (database *mongo.Database, done func()) {
+	driver, err := mongo.Connect(options.Client().ApplyURI(servertest.MongoDBURI()))
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = lease.Unlock(ctx) }()
+	database = driver.Database("mongolock_example_" + strconv.FormatInt(time.Now().UnixNano(), 36))
+	return database, func() {
+		if err := errors.Join(database.Drop(ctx), driver.Disconnect(ctx)); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
 
-	for state, err := range client.List(ctx, mongolock.WithPrefix("list/"), mongolock.HeldOnly()) {
+// connect is what a program does once.
+func connect(ctx context.Context) (client *mongolock.Client, done func()) {
+	clients, done := connectEach(ctx, "example")
+	return clients[0], done
+}
+
+// connectEach makes clients of one database as different processes have them.
+func connectEach(ctx context.Context, owners ...string) (clients []*mongolock.Client, done func()) {
+	database, drop := newDatabase(ctx)
+	for _, owner := range owners {
+		client, err := mongolock.New(ctx, database, mongolock.WithOwner(owner))
 		if err != nil {
 			log.Fatal(err)
 		}
-		holder := state.Holders[0]
-		fmt.Println(state.ID, "is held by", holder.Owner, "on node", holder.Metadata["node"])
+		clients = append(clients, client)
 	}
-	state, err := client.Get(ctx, "list/never locked")
-	fmt.Println(state.Exists, err)
-	// Output:
-	// list/one is held by example on node a
-	// false <nil>
-}
-
-// Watch tells of every transition, in order.
-func ExampleClient_Watch() {
-	ctx := context.Background()
-	client, done := connect(ctx)
-	defer done()
-	watcher, err := client.Watch(ctx, "watched")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer watcher.Close()
-
-	lease, err := client.Lock(ctx, "watched")
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := lease.Unlock(ctx); err != nil {
-		log.Fatal(err)
-	}
-	for change := range watcher.Changes() {
-		if state := change.State; state.Seq == 2 {
-			for _, event := range state.Events {
-				fmt.Println(event.Seq, event.Type, event.Owner)
+	return clients, func() {
+		for _, client := range clients {
+			if err := client.Close(ctx); err != nil {
+				log.Fatal(err)
 			}
-			return
 		}
+		drop()
 	}
-	// Output:
-	// 1 acquired example
-	// 2 released example
 }

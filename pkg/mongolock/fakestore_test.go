@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// fakeStore is a fake: a database in memory, with the semantics of the pipelines and the clock of the test's bubble. Only it can
-// produce exact timing: requests and replies that take as long as, and fail when, a test wants.
+// fakeStore is a fake: a database in memory, with the semantics of the pipelines, as fakelock_test.go has them, and the clock of the
+// test's bubble. Only it can produce exact timing: requests and replies that take as long as, and fail when, a test wants.
 type fakeStore struct {
 	mu    sync.Mutex
 	docs  map[string]*document
@@ -72,34 +72,11 @@ func (s *fakeStore) call(ctx context.Context, op string, locks []string, effect 
 func serverTime() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 func (s *fakeStore) acquire(ctx context.Context, a acquisition) (*document, error) {
-	return s.answer(ctx, "acquire", a, func(doc *document, now time.Time) {
-		if doc.queued(a.holderID) < 0 && doc.fits(a, now) {
-			doc.reap(now)
-			doc.admit(a.entry(now), now, a.leaseMS)
-		}
-	})
+	return s.answer(ctx, "acquire", a, func(doc *document, now time.Time) { doc.try(a, now) })
 }
 
 func (s *fakeStore) queue(ctx context.Context, a acquisition) (*document, error) {
-	return s.answer(ctx, "queue", a, func(doc *document, now time.Time) {
-		place := doc.queued(a.holderID)
-		if h, ok := doc.grant(a.holderID); ok && h.ExpiresAt.After(now) {
-			if h.Pending {
-				h.Pending, h.ExpiresAt = false, now.Add(time.Duration(h.Lease)*time.Millisecond)
-				doc.State.Holders[slices.IndexFunc(doc.State.Holders, func(h holder) bool { return h.ID == a.holderID })] = h
-			}
-			return
-		}
-		switch {
-		case place >= 0:
-			doc.State.Waiters[place].ExpiresAt = now.Add(waiterLease)
-		case len(doc.State.Waiters) < MaxWaiters:
-			doc.State.Waiters = append(doc.State.Waiters, a.entry(now))
-			doc.State.ChangedAt = now
-		}
-		doc.reap(now)
-		doc.handOver(now, a.holderID)
-	})
+	return s.answer(ctx, "queue", a, func(doc *document, now time.Time) { doc.join(a, now) })
 }
 
 // answer runs an acquisition on a lock's document, which it makes if there is none.
@@ -172,20 +149,15 @@ func (s *fakeStore) depart(ctx context.Context, op string, ref grantRef) (depart
 	var gone departure
 	err := s.call(ctx, op, []string{ref.lock}, func(now time.Time) {
 		doc := s.docs[ref.lock]
-		if doc == nil {
+		if s.holder(ref) == nil && (doc == nil || doc.queued(ref.holderID) < 0) {
 			return
 		}
-		if place := doc.queued(ref.holderID); place >= 0 {
-			gone.found = true
-			doc.State.Waiters = slices.Delete(doc.State.Waiters, place, place+1)
-			doc.State.ChangedAt = now
-		}
-		gone.found = doc.drop(now, EventReleased, "", func(h holder) bool { return h.ID == ref.holderID }) || gone.found
-		if gone.found {
-			doc.handOver(now, "")
-			at := doc.at(now)
-			gone.to = at.handedTo()
-		}
+		doc.State.Waiters = slices.DeleteFunc(doc.State.Waiters, func(w waiterDoc) bool { return w.ID == ref.holderID })
+		doc.drop(now, EventReleased, "", func(h holder) bool { return h.ID == ref.holderID })
+		doc.handOver(now)
+		doc.State.ChangedAt = now
+		at := doc.at(now)
+		gone = departure{found: true, to: at.handedTo()}
 	})
 	if err != nil {
 		return departure{}, err
@@ -193,30 +165,40 @@ func (s *fakeStore) depart(ctx context.Context, op string, ref grantRef) (depart
 	return gone, nil
 }
 
-func (s *fakeStore) evict(ctx context.Context, lock string, token int64, reason string) (*document, error) {
-	var reply *document
+func (s *fakeStore) evict(ctx context.Context, lock string, token int64, reason string) (departure, error) {
+	var gone departure
 	err := s.call(ctx, "evict", []string{lock}, func(now time.Time) {
 		doc := s.docs[lock]
-		if doc != nil && doc.drop(now, EventEvicted, reason, func(h holder) bool { return h.Token == token }) {
-			doc.handOver(now, "")
-			at := doc.at(now)
-			reply = &at
+		if doc == nil {
+			return
 		}
+		i := slices.IndexFunc(doc.State.Holders, func(h holder) bool { return h.Token == token })
+		if i < 0 {
+			return
+		}
+		gone.found = doc.State.Holders[i].ExpiresAt.After(now)
+		doc.drop(now, EventEvicted, reason, func(h holder) bool { return h.Token == token })
+		doc.handOver(now)
+		at := doc.at(now)
+		gone.to = at.handedTo()
 	})
 	if err != nil {
-		return nil, err
+		return departure{}, err
 	}
-	return reply, nil
+	return gone, nil
 }
 
 func (s *fakeStore) setPolicy(ctx context.Context, lock string, p policy) (*document, error) {
 	var reply document
 	err := s.call(ctx, "policy", []string{lock}, func(now time.Time) {
 		doc := s.made(lock)
+		decided := doc.Policy != p
 		doc.Policy = p
-		doc.State.ChangedAt = now
-		doc.reap(now)
-		doc.handOver(now, "")
+		if decided || doc.moves(now) {
+			doc.drop(now, EventExpired, "", nobody)
+			doc.handOver(now)
+			doc.State.ChangedAt = now
+		}
 		reply = doc.at(now)
 	})
 	if err != nil {
@@ -230,8 +212,9 @@ func (s *fakeStore) sweep(ctx context.Context, after, before time.Time) (int64, 
 	err := s.call(ctx, "sweep", nil, func(now time.Time) {
 		for _, doc := range s.docs {
 			ends := doc.ends()
-			if !ends.IsZero() && ends.After(after) && !ends.After(before) && doc.reap(now) {
-				doc.handOver(now, "")
+			if !ends.IsZero() && ends.After(after) && !ends.After(before) && doc.moves(now) {
+				doc.drop(now, EventExpired, "", nobody)
+				doc.handOver(now)
 				n++
 			}
 		}
@@ -305,109 +288,6 @@ func (s *fakeStore) holder(ref grantRef) *holder {
 		}
 	}
 	return nil
-}
-
-func (a acquisition) entry(now time.Time) waiterDoc {
-	return waiterDoc{
-		ID: a.holderID, Owner: a.owner, Mode: a.mode, Lease: a.leaseMS, Since: now, ExpiresAt: now.Add(waiterLease), Meta: a.meta,
-	}
-}
-
-// queued is the place of a waiter, -1 if it has none.
-func (d *document) queued(id string) int {
-	return slices.IndexFunc(d.State.Waiters, func(w waiterDoc) bool { return w.ID == id })
-}
-
-// ends is when the first lease ends; zero if there is none.
-func (d *document) ends() time.Time {
-	var first time.Time
-	for _, h := range d.State.Holders {
-		if first.IsZero() || h.ExpiresAt.Before(first) {
-			first = h.ExpiresAt
-		}
-	}
-	return first
-}
-
-// fits tells whether the lock can be granted now.
-func (d *document) fits(a acquisition, now time.Time) bool {
-	live := slices.DeleteFunc(slices.Clone(d.State.Holders), func(h holder) bool { return !h.ExpiresAt.After(now) })
-	waiting := slices.ContainsFunc(d.State.Waiters, func(w waiterDoc) bool { return w.ExpiresAt.After(now) })
-	return !d.Policy.Suspended && (a.barge || !waiting) && d.takes(a.mode, live)
-}
-
-func (d *document) takes(mode string, live []holder) bool {
-	if mode == modeExclusive {
-		return len(live) == 0
-	}
-	return len(live) < int(d.Policy.Capacity) && !slices.ContainsFunc(live, func(h holder) bool { return h.Mode == modeExclusive })
-}
-
-// reap takes out those whose leases are over; it is false if nobody's is.
-func (d *document) reap(now time.Time) bool {
-	d.State.Waiters = slices.DeleteFunc(d.State.Waiters, func(w waiterDoc) bool { return !w.ExpiresAt.After(now) })
-	return d.drop(now, EventExpired, "", func(holder) bool { return false })
-}
-
-// drop takes out the holders that match and those whose leases are over; it is false if there was none.
-func (d *document) drop(now time.Time, what EventType, reason string, match func(holder) bool) bool {
-	dropped := false
-	d.State.Holders = slices.DeleteFunc(d.State.Holders, func(h holder) bool {
-		live := h.ExpiresAt.After(now)
-		if live && !match(h) {
-			return false
-		}
-		dropped = true
-		e := event{Type: string(what), Owner: h.Owner, Token: h.Token, At: now, Reason: reason}
-		if !live {
-			e = event{Type: string(EventExpired), Owner: h.Owner, Token: h.Token, At: h.ExpiresAt}
-		}
-		d.record(e, now)
-		return true
-	})
-	return dropped
-}
-
-// handOver grants the lock to as many of the waiters as it takes; the one that asks needs not confirm.
-func (d *document) handOver(now time.Time, asks string) {
-	for len(d.State.Waiters) > 0 && !d.Policy.Suspended && d.takes(d.State.Waiters[0].Mode, d.State.Holders) {
-		w := d.State.Waiters[0]
-		d.State.Waiters = d.State.Waiters[1:]
-		if w.ID == asks {
-			d.admit(w, now, w.Lease)
-			continue
-		}
-		d.admit(w, now, min(w.Lease, confirmTime.Milliseconds()))
-		d.State.Holders[len(d.State.Holders)-1].Pending = true
-	}
-}
-
-// admit grants the lock for some milliseconds.
-func (d *document) admit(w waiterDoc, now time.Time, ms int64) {
-	d.State.Fence = max(d.State.Fence+1, now.UnixMilli())
-	d.State.Grants++
-	d.State.Holders = append(d.State.Holders, holder{
-		ID: w.ID, Owner: w.Owner, Mode: w.Mode, Token: d.State.Fence, Lease: w.Lease,
-		AcquiredAt: now, ExpiresAt: now.Add(time.Duration(ms) * time.Millisecond), Meta: w.Meta,
-	})
-	d.record(event{Type: string(EventAcquired), Owner: w.Owner, Token: d.State.Fence, At: now}, now)
-}
-
-// record adds to the ring.
-func (d *document) record(e event, now time.Time) {
-	d.State.Seq++
-	e.Seq = d.State.Seq
-	d.State.ChangedAt = now
-	d.State.Events = append(d.State.Events, e)
-	d.State.Events = d.State.Events[max(0, len(d.State.Events)-ringSize):]
-}
-
-// at is a copy of the document, as a reply at this time.
-func (d *document) at(now time.Time) document {
-	c := *d
-	c.Now = now
-	c.State.Holders, c.State.Waiters, c.State.Events = slices.Clone(d.State.Holders), slices.Clone(d.State.Waiters), slices.Clone(d.State.Events)
-	return c
 }
 
 // put stores a document as it is.

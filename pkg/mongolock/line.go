@@ -8,7 +8,6 @@ SPDX-License-Identifier: Apache-2.0
 package mongolock
 
 import (
-	"context"
 	"slices"
 	"sync"
 )
@@ -22,25 +21,16 @@ type lines struct {
 
 func newLines() *lines { return &lines{turns: map[string][]chan struct{}{}} }
 
-// stand waits until the caller is the first of the lock's line and returns the function that leaves it; it tells whether there was
-// anybody before. When ctx ends earlier, it returns why.
-func (l *lines) stand(ctx context.Context, lock string) (leave func(), waited bool, err error) {
-	turn := make(chan struct{})
+// join stands in the lock's line. The caller is the first when turn is closed; first tells that it is at once. It must leave.
+func (l *lines) join(lock string) (turn chan struct{}, first bool) {
+	turn = make(chan struct{})
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.turns[lock] = append(l.turns[lock], turn)
-	waited = len(l.turns[lock]) > 1
-	if !waited {
+	if first = len(l.turns[lock]) == 1; first {
 		close(turn)
 	}
-	l.mu.Unlock()
-	leave = func() { l.leave(lock, turn) }
-	select {
-	case <-turn:
-		return leave, waited, nil
-	case <-ctx.Done():
-		leave()
-		return nil, waited, ended(ctx)
-	}
+	return turn, first
 }
 
 func (l *lines) leave(lock string, turn chan struct{}) {

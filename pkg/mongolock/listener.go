@@ -18,42 +18,78 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-var (
-	errNoBell    = errors.New("the server has no capped collections")
-	errNotCapped = errors.New("the collection of the feed is not capped: drop it, or name another with WithFeed")
-	errSilence   = errors.New("nothing was heard of the feed")
-	errDead      = errors.New("the server has ended the cursor")
+const (
+	// bellAwait is how long the server holds a request for new messages, bellSilence after how long a request without an answer is
+	// given up.
+	bellAwait   = time.Second
+	bellSilence = 5 * time.Second
 )
 
-// hear listens until ctx is done, or the server turns out to have nothing to listen to. Whenever it begins or ceases to hear, anything
-// may have happened unheard.
-func (b *doorbell) hear(ctx context.Context) {
-	for wait := minBellPause; ctx.Err() == nil; wait = min(2*wait, maxBellPause) {
-		err := b.session(ctx)
-		if b.works.Swap(false) {
-			wait = minBellPause
-			b.deliver(message{All: true})
+var (
+	errNoBell    = errors.New("the server has no capped collections")
+	errNotCapped = errors.New("the collection of the feed is not capped: drop it, or name another with WithFeed, " +
+		"unless the server has no capped collections")
+	errFeedGone = errors.New("the collection of the feed was dropped")
+	errSilence  = errors.New("nothing was heard of the feed")
+	errDead     = errors.New("the server has ended the cursor")
+)
+
+const codeNamespaceExists = 48
+
+// listener reads the doorbell's messages. Nothing but its goroutine touches heard.
+type listener struct {
+	bell  *doorbell
+	stop  context.CancelFunc
+	heard bool // a message of its own, in this session
+}
+
+// run listens until ctx is done, or the server turns out to have nothing to listen to.
+func (l *listener) run(ctx context.Context) {
+	defer l.stop()
+	for failures := 0; ctx.Err() == nil; {
+		err := l.session(ctx, failures > 0)
+		if l.heard {
+			failures = 0
 		}
-		switch {
-		case ctx.Err() != nil:
-			return
-		case b.absent():
+		l.deafen()
+		if ctx.Err() != nil || l.bell.absent() {
 			return
 		}
-		b.ensured.Store(false) // it may have been dropped
-		b.client.log.V(1).Info("Push interrupted: waiters and watchers look by themselves meanwhile", "reason", err.Error())
-		_ = pause(ctx, jitter(wait))
+		l.bell.ensured.Store(0) // the collection may have been dropped
+		if failures++; failures == 1 {
+			l.bell.client.log.Info("No push for now: waiters and watchers look by themselves", "reason", err.Error())
+		}
+		_ = pause(ctx, bellPause(failures))
+	}
+}
+
+// begin tells that messages are heard from now on. What happened until now may have gone unheard.
+func (l *listener) begin(again bool) {
+	l.heard = true
+	l.bell.hearing.Store(l)
+	if again {
+		l.bell.client.log.Info("Push works again")
+	}
+	l.bell.deliver(message{All: true})
+}
+
+// deafen is the opposite of begin. What happens from now on may go unheard.
+func (l *listener) deafen() {
+	l.heard = false
+	if l.bell.hearing.CompareAndSwap(l, nil) { // otherwise the next listener hears already
+		l.bell.deliver(message{All: true})
 	}
 }
 
 // session opens a cursor and reads it until it ends. Messages count from the one that the session itself has sent: those before it are
 // old, and if it never comes, this server does not push, whatever it says.
-func (b *doorbell) session(ctx context.Context) error {
+func (l *listener) session(ctx context.Context, again bool) error {
+	b := l.bell
 	if err := b.ensure(ctx); err != nil {
 		return err
 	}
 	hello := newHolderID()
-	if err := b.insert(ctx, message{Hello: hello}); err != nil {
+	if err := b.insert(ctx, message{Mark: bellMark, Hello: hello}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(outside(ctx))
@@ -66,12 +102,11 @@ func (b *doorbell) session(ctx context.Context) error {
 		return classify("listen to the feed", err)
 	}
 	defer func() {
-		closing, cancel := cleanupContext(ctx)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), bellFarewell)
 		defer cancel()
 		_ = cursor.Close(closing) // the server forgets it anyway
 	}()
 	for {
-		var m message
 		got := cursor.TryNext(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -80,78 +115,122 @@ func (b *doorbell) session(ctx context.Context) error {
 			return classify("listen to the feed", cursor.Err())
 		case !got && cursor.ID() == 0:
 			return errDead
-		case got && cursor.Decode(&m) != nil:
-			continue // not a message of ours
 		}
-		if got || b.works.Load() { // until its own message has come, an empty answer is none
+		if got || l.heard { // until its own message has come, an empty answer is none
 			silence.Reset(bellSilence)
 		}
-		switch {
-		case m.Hello == hello:
-			b.works.Store(true)
-			b.deliver(message{All: true})
-		case got && m.Hello == "" && b.works.Load():
-			b.deliver(m)
+		if m := (message{}); got && cursor.Decode(&m) == nil && m.Mark == bellMark {
+			l.take(m, hello, again)
 		}
+	}
+}
+
+// take takes a message that was read.
+func (l *listener) take(m message, hello string, again bool) {
+	switch {
+	case m.Hello == hello:
+		l.begin(again)
+	case m.Hello == "" && l.heard:
+		l.bell.deliver(m)
 	}
 }
 
 // ensure creates the collection if it is not there. An insert would create it too, but not capped.
 func (b *doorbell) ensure(ctx context.Context) error {
-	if b.ensured.Load() {
+	if b.client.now() < time.Duration(b.ensured.Load()) {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(outside(ctx), maxAttempt)
+	defer cancel()
 	err := b.create(ctx)
-	b.ensured.Store(err == nil)
-	if errors.Is(err, errNoBell) || errors.Is(err, errNotCapped) {
-		b.unsupported.Store(true)
-		b.client.log.V(1).Info("No push: waiters and watchers look by themselves", "reason", err.Error())
+	for tries := 1; errors.Is(err, errFeedGone) && tries < 3; tries++ {
+		err = b.create(ctx)
+	}
+	switch {
+	case err == nil:
+		b.ensured.Store(int64(b.client.now() + bellTrust))
+	case (errors.Is(err, errNoBell) || errors.Is(err, errNotCapped)) && !b.unsupported.Swap(true):
+		b.client.log.Info("No push: waiters and watchers look by themselves", "reason", err.Error())
 	}
 	return err
 }
 
+// create leaves alone a collection that is not capped, unless nothing but messages is in it: then the feed was lost, and somebody rang
+// before it was made anew.
 func (b *doorbell) create(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(outside(ctx), maxAttempt)
-	defer cancel()
-	capped := options.CreateCollection().SetCapped(true).SetSizeInBytes(bellBytes).SetMaxDocuments(bellDocuments)
-	err := b.coll.Database().CreateCollection(ctx, b.coll.Name(), capped)
-	made := err == nil
-	var server mongo.ServerError
-	switch {
-	case made: // DocumentDB takes the option and ignores it
-	case !errors.As(err, &server) || isTransient(classify("", err)) && !server.HasErrorCode(1):
-		return classify("create the feed", err)
-	case !server.HasErrorCode(codeNamespaceExists):
-		return fmt.Errorf("%w: %w", errNoBell, classify("create the feed", err))
+	there, capped, err := b.inspect(ctx)
+	if err != nil || capped {
+		return err
 	}
-	specs, err := b.coll.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: b.coll.Name()}})
-	if err != nil {
-		return classify("look at the feed", err)
-	}
-	for _, spec := range specs {
-		if capped, ok := spec.Options.Lookup("capped").BooleanOK(); ok && capped {
-			continue
+	if there {
+		ours, err := b.contains(ctx, "$eq")
+		if err == nil && !ours {
+			err = errNotCapped
 		}
-		if made {
-			return errors.Join(errNoBell, classify("drop the feed that is not capped", b.coll.Drop(ctx)))
+		if err == nil {
+			err = b.drop(ctx)
 		}
-		return errNotCapped
+		if err != nil {
+			return err
+		}
 	}
-	return nil
+	if err := b.createCapped(ctx); err != nil {
+		return err
+	}
+	switch there, capped, err = b.inspect(ctx); {
+	case err != nil || capped:
+		return err
+	case !there: // another client has found out that it is not capped, or it was dropped
+		return errFeedGone
+	}
+	// DocumentDB takes the option and ignores it.
+	if err := b.drop(ctx); err != nil {
+		return err
+	}
+	return errNoBell
 }
 
-const codeNamespaceExists = 48
+func (b *doorbell) createCapped(ctx context.Context) error {
+	wanted := options.CreateCollection().SetCapped(true).SetSizeInBytes(bellBytes).SetMaxDocuments(bellDocuments)
+	err := b.coll.Database().CreateCollection(ctx, b.coll.Name(), wanted)
+	var server mongo.ServerError
+	if errors.As(err, &server) && server.HasErrorCode(codeNamespaceExists) {
+		return nil // another client was faster
+	}
+	err = classify("create the feed", err)
+	if err == nil || isTransient(err) || errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrClosed) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errNoBell, err)
+}
 
-// deliver passes on what was heard.
-func (b *doorbell) deliver(m message) {
-	var locks []string
-	for _, n := range m.News {
-		b.client.lookout.handedOver(n.Lock, n.To)
-		locks = append(locks, n.Lock)
+// inspect tells whether the collection is there, and capped.
+func (b *doorbell) inspect(ctx context.Context) (there, capped bool, err error) {
+	specs, err := b.coll.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: b.coll.Name()}})
+	for _, spec := range specs {
+		there = true
+		capped, _ = spec.Options.Lookup("capped").BooleanOK()
 	}
-	if m.All {
-		b.client.lookout.lookAgain()
-		locks = nil
+	return there, capped, classify("look at the feed", err)
+}
+
+// drop drops the collection, unless something is in it that is no message.
+func (b *doorbell) drop(ctx context.Context) error {
+	foreign, err := b.contains(ctx, "$ne")
+	switch {
+	case err != nil:
+		return err
+	case foreign:
+		return errNotCapped
 	}
-	b.client.feed.rung(locks)
+	return classify("drop the feed that is not capped", b.coll.Drop(ctx))
+}
+
+// contains tells whether there is a document whose mark compares so with ours.
+func (b *doorbell) contains(ctx context.Context, operator string) (bool, error) {
+	err := b.coll.FindOne(ctx, bson.D{{Key: "mongolock", Value: op(operator, bellMark)}}).Err()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return false, nil
+	}
+	return err == nil, classify("look at the feed", err)
 }

@@ -73,23 +73,25 @@ func (c *Client) acquire(ctx context.Context, id string, opts []LockOption, how 
 
 // lockByAsking tries again and again.
 func (c *Client) lockByAsking(ctx context.Context, id string, s lockSettings) (*Lease, error) {
+	lease, err := c.tryLock(ctx, id, s)
+	if err == nil || ctx.Err() != nil || !mayPass(err) {
+		return lease, err
+	}
+	defer c.waits(id)()
 	for {
-		lease, err := c.tryLock(ctx, id, s)
-		if err == nil {
-			return lease, nil
-		}
 		wait := jitter(s.retryPeriod) * 2 / 3 // never more than the retry period
 		var held *HeldError
-		switch {
-		case errors.As(err, &held):
+		if errors.As(err, &held) {
 			wait = min(wait, held.Remaining+jitter(20*time.Millisecond))
-		case ctx.Err() != nil || !isTransient(err) && !errors.Is(err, ErrOutcomeUnknown):
-			return nil, err
-		default:
+		} else {
 			c.log.Info("Lock attempt failed, trying again", "lock", id, "reason", err.Error())
 		}
-		if pauseErr := pause(ctx, wait); pauseErr != nil {
-			return nil, waitEnded(id, pauseErr, err)
+		if ended := pause(ctx, wait); ended != nil {
+			return nil, waitEnded(id, ended, err)
+		}
+		lease, err = c.tryLock(ctx, id, s)
+		if err == nil || ctx.Err() != nil || !mayPass(err) {
+			return lease, err
 		}
 	}
 }

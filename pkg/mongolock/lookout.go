@@ -22,6 +22,8 @@ const (
 	lookPerPlace = 25 * time.Millisecond
 	// maxFarLook is the longest time between two looks of those at the end of a long queue.
 	maxFarLook = 2 * time.Second
+	// lookTimeout bounds one look. One that hangs, and the pause after it, must not use up the time for confirming a hand-over.
+	lookTimeout = confirmTime / 2
 	// stagger is how much later each further waiter takes care of a lease that ended, if the one before it did not.
 	stagger = 200 * time.Millisecond
 )
@@ -113,7 +115,7 @@ func (l *lookout) run(ctx context.Context) {
 				if failures++; failures == 1 && ctx.Err() == nil {
 					l.client.log.Info("Waiting for locks without being able to look at them", "reason", err.Error())
 				}
-				l.postpone(due, min(retryPause(MaxLease)<<min(failures, 6), maxFarLook))
+				l.postpone(due, min(retryPause(MaxLease)<<min(failures, 6), maxLook))
 			} else {
 				failures = 0
 			}
@@ -168,7 +170,7 @@ func (l *lookout) postpone(locks []string, d time.Duration) {
 // look reads the locks, a page at a time.
 func (l *lookout) look(ctx context.Context, locks []string) error {
 	for page := range slices.Chunk(locks, listPage) {
-		ctx, cancel := context.WithTimeout(ctx, maxAttempt)
+		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		seen, err := l.client.store.glance(ctx, page)
 		cancel()
 		if err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/mongolock/operator/hack/servers/servertest"
 )
 
-func TestMain(m *testing.M) { servertest.Run(m, servertest.MongoDB) }
+func TestMain(m *testing.M) { servertest.Run(m, servertest.MongoDB, servertest.Feed) }
 
 // testServer is a database of the test's own on the real server, reached through a proxy that can fail.
 type testServer struct {

@@ -15,7 +15,7 @@ import (
 // Metrics is told what a client does; see [WithMetrics]. Its methods are called where it happens: they must be fast, must not call the
 // client, and may be called from any goroutine at once. id is the lock's; with many locks it makes a poor label.
 type Metrics interface {
-	// Acquired is told of each end of a TryLock or Lock: how it ended and how long the call took.
+	// Acquired is told of each end of a TryLock or Lock that was not invalid: how it ended and how long the call took.
 	Acquired(id string, outcome Outcome, took time.Duration)
 	// Waited is told how long a Lock that found the lock taken had to wait, whether or not it was granted the lock in the end.
 	Waited(id string, took time.Duration)
@@ -23,7 +23,7 @@ type Metrics interface {
 	Held(id string, took time.Duration, lost bool)
 	// Renewed is told of each command that renewed leases: how many, how long it took, and whether it failed.
 	Renewed(leases int, took time.Duration, failed bool)
-	// Waiting is told by how much the number of calls of Lock in progress changed, in this client.
+	// Waiting is told by how much the number of calls of Lock changed that wait, in this client.
 	Waiting(delta int)
 	// FeedLag is told, for each change that the feed saw, how long before, by the server's clock, it had happened.
 	FeedLag(lag time.Duration)
@@ -36,9 +36,9 @@ type Outcome string
 const (
 	// OutcomeGranted: the lock was acquired.
 	OutcomeGranted Outcome = "granted"
-	// OutcomeRefused: it was held, waited for by others, or suspended.
+	// OutcomeRefused: it was held, waited for by others, or suspended, at once or until the context ended.
 	OutcomeRefused Outcome = "refused"
-	// OutcomeFailed: the server could not be asked, the context ended, or the outcome is unknown.
+	// OutcomeFailed: the server could not be asked, or the outcome is unknown.
 	OutcomeFailed Outcome = "failed"
 )
 
@@ -52,12 +52,33 @@ func outcomeOf(err error) Outcome {
 	return OutcomeFailed
 }
 
-// noMetrics is told and tells nobody.
-type noMetrics struct{}
+// NopMetrics is told and tells nobody. Embed it to implement only some methods of [Metrics].
+type NopMetrics struct{}
 
-func (noMetrics) Acquired(string, Outcome, time.Duration) {}
-func (noMetrics) Waited(string, time.Duration)            {}
-func (noMetrics) Held(string, time.Duration, bool)        {}
-func (noMetrics) Renewed(int, time.Duration, bool)        {}
-func (noMetrics) Waiting(int)                             {}
-func (noMetrics) FeedLag(time.Duration)                   {}
+// Acquired does nothing.
+func (NopMetrics) Acquired(string, Outcome, time.Duration) {}
+
+// Waited does nothing.
+func (NopMetrics) Waited(string, time.Duration) {}
+
+// Held does nothing.
+func (NopMetrics) Held(string, time.Duration, bool) {}
+
+// Renewed does nothing.
+func (NopMetrics) Renewed(int, time.Duration, bool) {}
+
+// Waiting does nothing.
+func (NopMetrics) Waiting(int) {}
+
+// FeedLag does nothing.
+func (NopMetrics) FeedLag(time.Duration) {}
+
+// waits tells that a call of Lock has to wait, and returns the function that tells of the end of it.
+func (c *Client) waits(id string) func() {
+	began := c.now()
+	c.settings.metrics.Waiting(1)
+	return func() {
+		c.settings.metrics.Waiting(-1)
+		c.settings.metrics.Waited(id, c.now()-began)
+	}
+}

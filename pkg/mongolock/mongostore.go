@@ -212,16 +212,17 @@ func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error)
 	return departure{found: true, to: doc.handedTo()}, nil
 }
 
-func (s *mongoStore) evict(ctx context.Context, lock string, token int64, reason string) (*document, error) {
+func (s *mongoStore) evict(ctx context.Context, lock string, token int64, reason string) (departure, error) {
 	doc, err := s.update(ctx, "evict", evictFilter(lock, token), evictPipeline(token, reason), projection(), decode)
-	if err == nil && doc != nil && !doc.recorded(EventEvicted, token) {
-		doc = nil // its lease had ended
+	if err == nil && doc == nil {
+		_, err = s.exists(ctx, lock) // a foreign document is told
 	}
-	if err != nil || doc != nil {
-		return doc, err
+	if err != nil || doc == nil {
+		return departure{}, err
 	}
-	_, err = s.exists(ctx, lock) // a foreign document is told
-	return nil, err
+	// It was taken out in any case, but its lease may have ended before. Its event cannot tell that it was evicted: so many waiters may
+	// have been granted the lock that the ring has lost it.
+	return departure{found: !doc.recorded(EventExpired, token), to: doc.handedTo()}, nil
 }
 
 func (s *mongoStore) sweep(ctx context.Context, after, before time.Time) (int64, error) {

@@ -81,7 +81,7 @@ func newSettings(opts []Option) clientSettings {
 		database:   DefaultDatabase,
 		collection: DefaultCollection,
 		minLease:   MinLease,
-		metrics:    noMetrics{},
+		metrics:    NopMetrics{},
 		log:        logr.Discard(),
 		lock: lockSettings{
 			lease:       DefaultLease,

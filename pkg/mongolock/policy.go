@@ -32,7 +32,8 @@ type Policy struct {
 	Retain bool
 }
 
-// SetPolicy replaces the policy of a lock, whether it was ever acquired or not. Waiters that fit now are granted the lock at once.
+// SetPolicy replaces the policy of a lock, whether it was ever acquired or not: all of it, so to change one field read it with [Client.Get]
+// first. Waiters that fit now are granted the lock at once.
 // It may return [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized] or [ErrUnreachable]; setting a policy again does
 // no harm.
 func (c *Client) SetPolicy(ctx context.Context, id string, p Policy) error {
@@ -66,36 +67,27 @@ func (c *Client) Evict(ctx context.Context, id string, token int64, reason strin
 		return invalid("reason has %d bytes; it must be UTF-8 of at most %d", len(reason), MaxReasonBytes)
 	}
 	return c.administer(ctx, func(ctx context.Context, repeated bool) error {
-		doc, err := c.store.evict(ctx, id, token, reason)
+		gone, err := c.store.evict(ctx, id, token, reason)
 		if err != nil {
 			return err
 		}
-		if doc == nil && repeated {
-			doc, err = c.evictedBefore(ctx, id, token)
+		if len(gone.to) > 0 || gone.found {
+			c.changed(id, gone.to)
 		}
-		if err != nil {
-			return err
+		if !gone.found && repeated {
+			gone.found, err = c.evictedBefore(ctx, id, token)
 		}
-		if doc == nil {
-			return fmt.Errorf("%w: lock %q has no live holder with token %d", ErrNotHeld, id, token)
+		if err == nil && !gone.found {
+			err = fmt.Errorf("%w: lock %q has no live holder with token %d", ErrNotHeld, id, token)
 		}
-		c.changed(id, doc.handedTo())
-		return nil
+		return err
 	})
 }
 
 // evictedBefore tells whether an earlier send, whose reply was lost, made the eviction: then the document has its event.
-func (c *Client) evictedBefore(ctx context.Context, id string, token int64) (*document, error) {
+func (c *Client) evictedBefore(ctx context.Context, id string, token int64) (bool, error) {
 	docs, err := c.store.find(ctx, query{ids: []string{id}})
-	if err != nil {
-		return nil, err
-	}
-	for i := range docs {
-		if docs[i].recorded(EventEvicted, token) {
-			return &docs[i], nil
-		}
-	}
-	return nil, nil
+	return len(docs) > 0 && docs[0].recorded(EventEvicted, token), err
 }
 
 // administer runs one command that may be repeated without harm; a failed one is, once.

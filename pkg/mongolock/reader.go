@@ -46,7 +46,7 @@ type reader struct {
 	news  map[string]struct{} // locks to look at, as the doorbell rang for them
 
 	known  map[string]mark // by lock id
-	latest time.Time       // the last change seen, by the server's clock
+	latest time.Time       // the last change seen by a look at all that changed, by the server's clock
 	// serverNow is the server's time of the last read that found anything, readAt when that was by the client's clock.
 	serverNow time.Time
 	readAt    time.Duration
@@ -263,7 +263,7 @@ func (r *reader) compare(docs []document, l *look) {
 			delete(before, doc.ID)
 		}
 		r.known[doc.ID] = seen
-		if doc.State.ChangedAt.After(r.latest) {
+		if l.wide && doc.State.ChangedAt.After(r.latest) { // else what nobody rang for could lie before it
 			r.latest = doc.State.ChangedAt
 		}
 		state := doc.state()

@@ -201,3 +201,50 @@ func TestWatcherTellsOfAFailingSweep(t *testing.T) {
 		}
 	})
 }
+
+// Where the doorbell rings the reader looks at what it rang for, at all that changed seldom, and what nobody rang for is not overlooked.
+func TestReaderWithADoorbell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		c := fakeClient(t, s)
+		got := collect(mustWatch(t, c))
+		mustUnlock(t, mustLock(t, c, "x"))
+		time.Sleep(resyncPeriod)
+		got.take()
+		idle := func() int {
+			before := len(s.sent("find"))
+			time.Sleep(time.Minute)
+			return len(s.sent("find")) - before
+		}
+		if n := idle(); n < int(time.Minute/readPeriod)-2 || n > int(time.Minute/readPeriod)+2 {
+			t.Errorf("%d reads in a minute without a doorbell", n)
+		}
+		c.bell.hearing.Store(&listener{})
+		c.bell.deliver(message{All: true})
+		time.Sleep(time.Second)
+		if n := idle(); n < int(time.Minute/pushedPeriod)-2 || n > int(time.Minute/pushedPeriod)+2 {
+			t.Errorf("%d reads in a minute with a doorbell", n)
+		}
+		c.bell.deliver(message{All: true}) // the next look at all that changed is a whole period from now
+		got.after(2 * gatherTime)
+		mustUnlock(t, mustLock(t, c, "unheard"))
+		for range 4 { // later changes that are heard of
+			time.Sleep(time.Second)
+			mustUnlock(t, mustLock(t, c, "x"))
+			c.bell.deliver(message{News: []news{{Lock: "x"}}})
+			if changes := got.after(2 * gatherTime); len(changes) != 1 || changes[0].State.ID != "x" || len(changes[0].Events) != 2 {
+				t.Fatalf("changes %q, want those of x", summary(changes))
+			}
+		}
+		checkChanges(t, "what nobody rang for", got.after(pushedPeriod-3*time.Second), "unheard 1:acquired 2:released; ")
+		mustUnlock(t, mustLock(t, c, "x"))
+		c.bell.hearing.Store(nil)
+		c.bell.deliver(message{All: true})
+		if changes := got.after(2 * gatherTime); len(changes) != 1 {
+			t.Errorf("changes %q, want those of x, as push ended", summary(changes))
+		}
+		if n := idle(); n < int(time.Minute/readPeriod)-2 {
+			t.Errorf("%d reads in a minute after the end of push", n)
+		}
+	})
+}

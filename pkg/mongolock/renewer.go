@@ -155,7 +155,6 @@ func (r *renewer) renew(ctx context.Context, batch []*Lease) {
 	}
 	sent := r.client.now()
 	fates, err := r.client.renewAttempt(ctx, batch)
-	r.client.settings.metrics.Renewed(len(batch), r.client.now()-sent, err != nil)
 	if err != nil && ctx.Err() == nil {
 		r.client.log.Info("Lease renewal failed, trying again", "leases", len(batch), "reason", err.Error())
 	}
@@ -186,7 +185,10 @@ func (c *Client) renewAttempt(ctx context.Context, batch []*Lease) ([]fate, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	return c.store.renew(ctx, refs)
+	began := c.now()
+	fates, err := c.store.renew(ctx, refs)
+	c.settings.metrics.Renewed(len(refs), c.now()-began, err != nil)
+	return fates, err
 }
 
 // newSuspensionDetector returns a function that tells whether the machine was suspended since its last call: then the boot clock has

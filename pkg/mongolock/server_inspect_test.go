@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 package mongolock
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/mongolock/operator/hack/servers/servertest"
 )
 
 func TestGet(t *testing.T) {
@@ -167,6 +170,71 @@ func TestWatch(t *testing.T) {
 	if got := types["b"]; !slices.Equal(got, []EventType{EventAcquired, EventExpired}) {
 		t.Errorf("events of b: %v", got)
 	}
+}
+
+// The server restarts, and later cannot be reached while much happens: each event before, between and after is told once and in order, what
+// a lock no longer keeps is counted, and who does not read holds up nobody.
+func TestWatchOverARestart(t *testing.T) {
+	s := newTestServer(t)
+	watching := s.client(t)
+	slow, w := mustWatch(t, watching), mustWatch(t, watching)
+	eventually(t, 5*time.Second, "the watcher is synced", w.Synced)
+	direct, err := New(t.Context(), s.driver.Database(s.database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := direct.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	cycle := func(lock string, times int) {
+		t.Helper()
+		for range times {
+			mustUnlock(t, mustLock(t, direct, lock))
+		}
+	}
+	seq, missed := map[string]int64{}, map[string]int64{}
+	collect := func(w *Watcher, lock string, until int64) {
+		t.Helper()
+		for seq[lock] < until {
+			change := await(t, 15*time.Second, fmt.Sprintf("event %d of %s", until, lock), w.Changes())
+			id := change.State.ID
+			missed[id] += change.Missed
+			seq[id] += change.Missed
+			for _, e := range change.Events {
+				if seq[id]++; e.Seq != seq[id] {
+					t.Fatalf("event %d of %s, want %d", e.Seq, id, seq[id])
+				}
+			}
+		}
+	}
+	cycle("a", 3)
+	collect(w, "a", 6)
+	if err := servertest.Restart(t.Context(), servertest.MongoDB); err != nil {
+		t.Logf("the connections are cut instead: %v", err)
+		s.proxy.Refuse()
+		eventually(t, 15*time.Second, "Err tells of the outage", func() bool { return w.Err() != nil })
+		s.proxy.Heal()
+	}
+	cycle("a", 3)
+	collect(w, "a", 12)
+	s.proxy.Refuse()
+	eventually(t, 15*time.Second, "Err tells of the outage", func() bool { return w.Err() != nil })
+	cycle("a", 1)
+	cycle("gap", 10)
+	s.proxy.Heal()
+	collect(w, "gap", 20)
+	collect(w, "a", 14)
+	cycle("gap", 1)
+	collect(w, "gap", 22)
+	if missed["gap"] != 20-ringSize || missed["a"] != 0 {
+		t.Errorf("missed %v, want %d of gap", missed, 20-ringSize)
+	}
+	eventually(t, 2*time.Second, "Err is over", func() bool { return w.Err() == nil })
+	clear(seq)
+	collect(slow, "gap", 22)
+	collect(slow, "a", 14)
 }
 
 // Expiry is a transition: it is seen within two seconds although nobody contends for the lock.

@@ -153,14 +153,15 @@ func (t transition) joined() any {
 	}
 	refreshed := forEach("w", "$t.queue", op("$cond", op("$eq", "$$w.id", id),
 		op("$mergeObjects", "$$w", bson.D{{Key: "expiresAt", Value: until}}), "$$w"))
-	return op("$switch", bson.D{
-		{Key: "branches", Value: bson.A{
-			bson.D{{Key: "case", Value: op("$in", id, "$t.live.id")}, {Key: "then", Value: "$t.queue"}},
-			bson.D{{Key: "case", Value: op("$in", id, "$t.queue.id")}, {Key: "then", Value: refreshed}},
-			bson.D{{Key: "case", Value: op("$gte", op("$size", "$t.queue"), MaxWaiters)}, {Key: "then", Value: "$t.queue"}},
-		}},
-		{Key: "default", Value: longer},
-	})
+	branches := bson.A{
+		bson.D{{Key: "case", Value: op("$in", id, "$t.live.id")}, {Key: "then", Value: "$t.queue"}},
+		bson.D{{Key: "case", Value: op("$in", id, "$t.queue.id")}, {Key: "then", Value: refreshed}},
+	}
+	if !t.join.barge { // who passes the queue does not mind whether it is full
+		branches = append(branches,
+			bson.D{{Key: "case", Value: op("$gte", op("$size", "$t.queue"), MaxWaiters)}, {Key: "then", Value: "$t.queue"}})
+	}
+	return op("$switch", bson.D{{Key: "branches", Value: branches}, {Key: "default", Value: longer}})
 }
 
 // room is how many of the queue, from its head, are granted the lock now.

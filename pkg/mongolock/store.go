@@ -28,8 +28,8 @@ type store interface {
 	release(ctx context.Context, g grant) (departure, error)
 	// leave takes out whatever an acquisition left: a grant, or a place in the queue.
 	leave(ctx context.Context, ref grantRef) (departure, error)
-	// evict takes out the grant with that token and returns the document; nil if there is no such live grant.
-	evict(ctx context.Context, lock string, token int64, reason string) (*document, error)
+	// evict takes out the live grant with that token.
+	evict(ctx context.Context, lock string, token int64, reason string) (departure, error)
 	// setPolicy replaces a lock's policy and returns the document.
 	setPolicy(ctx context.Context, lock string, p policy) (*document, error)
 	// sweep records expiries that nobody noticed, among the leases that were to end between two server times; it returns how many.

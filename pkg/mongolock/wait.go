@@ -14,44 +14,45 @@ import (
 	"time"
 )
 
-// lockByWaiting waits in the client's line first. Who is the first there tries to get the lock, and if that is refused, waits in the
-// lock's queue on the server.
+// maxWaitPause is the longest time between two sends of a waiter while the server does not answer: short, so that its place in the queue
+// outlasts as much of an outage as it can.
+const maxWaitPause = time.Second
+
+// lockByWaiting waits in the client's line first. Who comes first there tries to get the lock; if that is refused, and who comes later
+// when its turn has come, waits in the lock's queue on the server.
 func (c *Client) lockByWaiting(ctx context.Context, id string, s lockSettings) (*Lease, error) {
-	began := c.now()
-	c.settings.metrics.Waiting(1)
-	defer c.settings.metrics.Waiting(-1)
-	leave, waited, err := c.lines.stand(ctx, id)
-	defer func() {
-		if waited {
-			c.settings.metrics.Waited(id, c.now()-began)
+	turn, first := c.lines.join(id)
+	defer c.lines.leave(id, turn)
+	var why error = &HeldError{Lock: id, Waiting: 1}
+	if first {
+		var lease *Lease
+		if lease, why = c.tryLock(ctx, id, s); why == nil || ctx.Err() != nil || !mayPass(why) {
+			return lease, why
 		}
-	}()
-	if err != nil {
-		return nil, waitEnded(id, err, &HeldError{Lock: id, Waiting: 1})
 	}
-	defer leave()
-	acquire := c.tryLock
-	if waited {
-		acquire = c.lockInQueue
+	defer c.waits(id)()
+	select {
+	case <-turn:
+	case <-ctx.Done():
+		return nil, waitEnded(id, ended(ctx), why)
 	}
 	for {
-		lease, err := acquire(ctx, id, s)
-		switch {
-		case err == nil:
-			return lease, nil
-		case ctx.Err() != nil:
-			return nil, err
-		case errors.Is(err, ErrHeld) && !waited: // by tryLock
-			acquire, waited = c.lockInQueue, true
-			continue
-		case !isTransient(err) && !errors.Is(err, ErrOutcomeUnknown):
-			return nil, err
+		if why != nil && !errors.Is(why, ErrHeld) {
+			c.log.Info("Lock attempt failed, trying again", "lock", id, "reason", why.Error())
+			if ended := pause(ctx, jitter(s.retryPeriod)*2/3); ended != nil {
+				return nil, waitEnded(id, ended, why)
+			}
 		}
-		c.log.Info("Lock attempt failed, trying again", "lock", id, "reason", err.Error())
-		if pauseErr := pause(ctx, jitter(s.retryPeriod)*2/3); pauseErr != nil {
-			return nil, waitEnded(id, pauseErr, err)
+		var lease *Lease
+		if lease, why = c.lockInQueue(ctx, id, s); why == nil || ctx.Err() != nil || !mayPass(why) {
+			return lease, why
 		}
 	}
+}
+
+// mayPass tells whether to go on waiting after this error.
+func mayPass(err error) bool {
+	return errors.Is(err, ErrHeld) || isTransient(err) || errors.Is(err, ErrOutcomeUnknown)
 }
 
 // lockInQueue takes a place in the lock's queue and keeps it until the lock is granted or ctx ends. One command does it all, sent again
@@ -142,7 +143,7 @@ func (p *place) uncertain() bool {
 func (p *place) patience() time.Duration {
 	wait := jitter(min(p.settings.retryPeriod, refreshPeriod)) * 2 / 3 // never more than the period
 	if p.failures > 0 {
-		wait = min(wait, retryPause(p.settings.lease)<<min(p.failures-1, 10))
+		wait = min(wait, jitter(maxWaitPause)*2/3, retryPause(p.settings.lease)<<min(p.failures-1, 10))
 	}
 	return wait
 }

@@ -17,15 +17,17 @@ import (
 type Change struct {
 	// State is the lock as it is now. Its Exists is false when the document was purged or deleted.
 	State State
-	// Events are the new ones, oldest first; none in the first Change of a lock that existed when the watch began.
+	// Events are the new ones, oldest first; none in the first Change of a lock that existed when the watch began (State.Events has its
+	// past), nor in one that tells of the queue or the policy.
 	Events []Event
 	// Missed is the number of events of this lock that were lost before Events: more happened between two looks than a lock keeps.
 	Missed int64
 }
 
-// Watcher tells of the transitions of locks: acquired, released, expired. It does not tell of renewals. It begins with one Change for
-// each lock that exists. Changes of one lock come in order, each event once. They come within about a second of the transition, an
-// expiry within two. A consumer that falls behind gets several transitions of a lock in one Change and slows nobody down.
+// Watcher tells of the transitions of locks, acquired, released, expired and evicted, and of changes of their queues and policies, which
+// have no events. It does not tell of renewals. It begins with one Change for each lock that exists. Changes of one lock come in order,
+// each event once. They come within about a second of the transition, an expiry within two, and where the doorbell rings (see [WithFeed])
+// at once. A consumer that falls behind gets several transitions of a lock in one Change and slows nobody down.
 type Watcher struct {
 	feed    *feed
 	ids     map[string]struct{} // none: all locks

@@ -37,6 +37,8 @@ const (
 
 var mongodbURI, kubeconfig, feedURI string
 
+var running = map[Need]*servers.Server{}
+
 // Run is the body of TestMain: it starts what is needed, runs the tests, checks that they left no goroutine, stops the
 // servers and exits.
 func Run(m *testing.M, needs ...Need) {
@@ -51,6 +53,16 @@ func Kubeconfig() string { return given(kubeconfig, "Kubernetes") }
 
 // FeedURI is the URI of the feed store. The package's TestMain has to name that need.
 func FeedURI() string { return given(feedURI, "Feed") }
+
+// Restart kills a server and starts it again; see [servers.Server.Restart], also for those where it cannot be and an error is all that
+// happens. It must not run beside other tests of the package.
+func Restart(ctx context.Context, need Need) error {
+	server := running[need]
+	if server == nil {
+		panic("TestMain has to call servertest.Run with what is to be restarted")
+	}
+	return server.Restart(ctx)
+}
 
 func given(address, need string) string {
 	if address == "" {
@@ -69,8 +81,9 @@ func run(m *testing.M, needs []Need) (code int) {
 		starts.Go(func() { started[i], failures[i] = start(ctx, need) })
 	}
 	starts.Wait()
-	for _, server := range started {
+	for i, server := range started {
 		if server != nil {
+			running[needs[i]] = server
 			defer func() { code = max(code, stop(server)) }()
 		}
 	}
