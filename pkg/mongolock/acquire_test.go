@@ -184,7 +184,7 @@ func TestGrantAfterItsDeadline(t *testing.T) {
 func TestLeaseThatEndsBeforeItIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := fakeClient(t, newFakeStore())
-		lease, err := c.newLease(holder{Lease: c.settings.lock.lease.Milliseconds()}, attempt{ref: grantRef{lock: "x", holderID: "h"}, settings: c.settings.lock, sent: c.now()})
+		lease, err := c.newLease(holder{Lease: c.settings.lock.lease.Milliseconds()}, c.settings.lock.lease, attempt{ref: grantRef{lock: "x", holderID: "h"}, settings: c.settings.lock, sent: c.now()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,7 @@ type Lease struct {
 	lease      time.Duration
 	margin     time.Duration
 	autoRenew  bool
-	uncertain  bool          // see attempt
+	lateUntil  time.Duration // until when a send of the acquisition that was given up may still be carried out; see attempt
 	contended  bool          // see grant
 	sent       time.Duration // before the first send of the acquisition
 	done       chan struct{}
@@ -45,17 +45,22 @@ type Lease struct {
 	index int
 }
 
-// newLease starts the local life of a grant. It counts from before the first send: the server stamped the grant later than that, so
-// the lease ends there after it ends here.
-func (c *Client) newLease(h holder, try attempt) (*Lease, error) {
+// newLease starts the local life of a grant that lasts for another remaining by the server's answer. It counts from before the first
+// send: the server stamped the grant later than that, so the lease ends there after it ends here.
+func (c *Client) newLease(h holder, remaining time.Duration, try attempt) (*Lease, error) {
 	settings := try.settings.granted(time.Duration(h.Lease) * time.Millisecond)
 	l := &Lease{
 		client: c, ref: try.ref, owner: h.Owner, token: h.Token, acquiredAt: h.AcquiredAt,
 		lease: settings.lease, margin: settings.effectiveMargin(), autoRenew: settings.autoRenew,
-		uncertain: try.uncertain, sent: try.sent,
+		sent: try.sent,
 		done: make(chan struct{}), cancels: map[int]context.CancelCauseFunc{}, index: -1,
 	}
-	l.deadline = l.sent + l.lease - l.margin
+	if try.uncertain {
+		l.lateUntil = c.now() + lateSend(l.lease)
+	}
+	// The grant may be older than the answer to the first send: one that was given up can have arrived in between and have made it.
+	// How long it lasts yet, the server says.
+	l.deadline = min(l.sent+l.lease, try.asked+remaining) - l.margin
 	left := l.deadline - c.now()
 	if left <= 0 {
 		return nil, fmt.Errorf("%w: lock %q: the grant arrived after its deadline", ErrOutcomeUnknown, l.ref.lock)
@@ -181,6 +186,9 @@ func (l *Lease) Unlock(ctx context.Context) error {
 	// Lost, but the record may stand for the margin's length: free it for those who wait. Only our own id can be hit.
 	if gone, err := l.client.leave(ctx, l.ref, l.lease); err == nil && gone.found {
 		l.client.changed(l.ref.lock, gone.to)
+	}
+	if l.client.now() < l.lateUntil {
+		l.client.abandon(ctx, l.ref, l.lease, true)
 	}
 	return fmt.Errorf("%w: %w", ErrNotHeld, err)
 }

@@ -96,10 +96,9 @@ func (l *listener) session(ctx context.Context, again bool) error {
 	defer cancel()
 	silence := time.AfterFunc(bellSilence, cancel) // a cancelled context says nothing of a deadline to the driver, which would retry
 	defer silence.Stop()
-	// One document at a time: FerretDB fills a batch before it answers, and one message tells of many locks.
-	cursor, err := b.coll.Find(ctx, bson.D{}, options.Find().SetCursorType(options.TailableAwait).SetMaxAwaitTime(bellAwait).SetBatchSize(1))
+	cursor, err := b.open(ctx)
 	if err != nil {
-		return classify("listen to the feed", err)
+		return err
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), bellFarewell)
@@ -123,6 +122,20 @@ func (l *listener) session(ctx context.Context, again bool) error {
 			l.take(m, hello, again)
 		}
 	}
+}
+
+// open opens a cursor that waits for messages.
+func (b *doorbell) open(ctx context.Context) (*mongo.Cursor, error) {
+	opts := options.Find().SetCursorType(options.TailableAwait).SetMaxAwaitTime(bellAwait)
+	genuine, err := isMongoDB(ctx, b.coll.Database())
+	if err != nil {
+		return nil, err
+	}
+	if !genuine {
+		opts.SetBatchSize(1) // FerretDB fills a batch before it answers
+	}
+	cursor, err := b.coll.Find(ctx, bson.D{}, opts)
+	return cursor, classify("listen to the feed", err)
 }
 
 // take takes a message that was read.

@@ -81,9 +81,10 @@ func (c *Client) lockByAsking(ctx context.Context, id string, s lockSettings) (*
 	for {
 		wait := jitter(s.retryPeriod) * 2 / 3 // never more than the retry period
 		var held *HeldError
-		if errors.As(err, &held) {
+		switch {
+		case errors.As(err, &held) && held.Remaining > 0:
 			wait = min(wait, held.Remaining+jitter(20*time.Millisecond))
-		} else {
+		case held == nil:
 			c.log.Info("Lock attempt failed, trying again", "lock", id, "reason", err.Error())
 		}
 		if ended := pause(ctx, wait); ended != nil {
@@ -111,7 +112,8 @@ func (c *Client) tryLock(ctx context.Context, id string, s lockSettings) (*Lease
 	try := attempt{settings: s, ref: a.ref(), sent: c.now()}
 	giveUp := try.sent + min(s.lease/2, maxAcquire)
 	for {
-		doc, err := c.send(ctx, c.store.acquire, a, min(attemptTimeout(s.lease), giveUp-c.now()))
+		try.asked = c.now()
+		doc, err := c.send(ctx, c.store.acquire, a, min(attemptTimeout(s.lease), giveUp-try.asked))
 		if err == nil {
 			return c.take(ctx, doc, try)
 		}
@@ -139,7 +141,8 @@ func (c *Client) tryLock(ctx context.Context, id string, s lockSettings) (*Lease
 type attempt struct {
 	ref      grantRef
 	settings lockSettings
-	sent     time.Duration // the time before the first send
+	sent     time.Duration // the time before the first send since it was known that there is no grant
+	asked    time.Duration // the time before the send that was answered
 	// uncertain: a send went unanswered. It may still reach the server, and find the lock free then, when nobody looks after the grant
 	// any more; so whoever ends the acquisition has to watch for that.
 	uncertain bool
@@ -175,7 +178,7 @@ func (c *Client) take(ctx context.Context, doc *document, try attempt) (*Lease, 
 		}
 		return nil, doc.heldBy()
 	}
-	lease, err := c.newLease(h, try)
+	lease, err := c.newLease(h, h.ExpiresAt.Sub(doc.Now), try)
 	if err == nil {
 		lease.contended = doc.Queued > 0
 		c.changed(try.ref.lock, doc.handedTo())

@@ -20,10 +20,11 @@ const (
 	maxLook = 250 * time.Millisecond
 	// lookPerPlace is added for each other waiter before: nothing can happen to this one earlier.
 	lookPerPlace = 25 * time.Millisecond
-	// maxFarLook is the longest time between two looks of those at the end of a long queue.
-	maxFarLook = 2 * time.Second
-	// lookTimeout bounds one look. One that hangs, and the pause after it, must not use up the time for confirming a hand-over.
-	lookTimeout = confirmTime / 2
+	// maxFarLook is the longest time between two looks, of those at the end of a long queue, and of all while the doorbell rings.
+	// Together with a look that hangs it must leave time to confirm a hand-over: a message may be lost.
+	maxFarLook = confirmTime / 2
+	// lookTimeout bounds one look.
+	lookTimeout = confirmTime / 4
 	// stagger is how much later each further waiter takes care of a lease that ended, if the one before it did not.
 	stagger = 200 * time.Millisecond
 )
@@ -40,20 +41,6 @@ type lookout struct {
 	mu      sync.Mutex
 	waits   map[string]*wait // by lock id: of each line only the first waits here
 	running bool
-}
-
-// wait is one waiter's place in the queue of a lock. Its lookout's mutex guards all but ref and wake.
-type wait struct {
-	ref  grantRef
-	wake chan struct{} // it is time to ask the server
-
-	place     int           // how many were before it in the queue
-	since     time.Duration // when it came to that place
-	grants    int64         // of the lock, then
-	changedAt time.Time     // of the lock when it was last asked about
-	held      bool          // somebody held it then
-	ends      time.Duration // when the first of the holders' leases ends, by the client's clock, unless it is renewed
-	next      time.Duration // when to look
 }
 
 func newLookout(c *Client) *lookout {
@@ -170,6 +157,7 @@ func (l *lookout) postpone(locks []string, d time.Duration) {
 // look reads the locks, a page at a time.
 func (l *lookout) look(ctx context.Context, locks []string) error {
 	for page := range slices.Chunk(locks, listPage) {
+		before := l.news(page)
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		seen, err := l.client.store.glance(ctx, page)
 		cancel()
@@ -179,13 +167,31 @@ func (l *lookout) look(ctx context.Context, locks []string) error {
 		l.postpone(page, maxFarLook) // those that have no document any more
 		l.mu.Lock()
 		for i := range seen {
-			if w := l.waits[seen[i].ID]; w != nil {
-				l.compare(w, &seen[i])
+			w := l.waits[seen[i].ID]
+			if w == nil {
+				continue
+			}
+			l.compare(w, &seen[i])
+			if w.news != before[w.ref.lock] { // it came while this was read
+				w.next = l.client.now()
 			}
 		}
 		l.mu.Unlock()
 	}
 	return nil
+}
+
+// news is how often each of these was told to look.
+func (l *lookout) news(locks []string) map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	news := make(map[string]int, len(locks))
+	for _, lock := range locks {
+		if w := l.waits[lock]; w != nil {
+			news[lock] = w.news
+		}
+	}
+	return news
 }
 
 // compare wakes the waiter if it has something to do, and otherwise plans the next look. The caller has the mutex.
@@ -245,7 +251,7 @@ func (l *lookout) plan(w *wait) {
 	wait := min(max((now-w.since)/100, minLook), maxLook)
 	wait = min(max(wait, time.Duration(w.place)*lookPerPlace), maxFarLook)
 	if l.client.bell.rings() {
-		wait = refreshPeriod
+		wait = maxFarLook
 	}
 	if w.ends > 0 {
 		wait = min(wait, max(w.ends-now+time.Duration(w.place)*stagger+jitter(10*time.Millisecond), minLook))
@@ -275,11 +281,9 @@ func (l *lookout) handedOver(lock string, to []string) {
 		l.wake(w)
 		return
 	}
-	if len(to) > 0 {
-		l.move(w, max(0, w.place-len(to)), w.grants+int64(len(to)))
-	}
-	if w.place <= 1 {
+	if w.place <= len(to)+1 {
 		w.next = min(w.next, l.client.now()+jitter(2*minLook))
+		w.news++
 		l.hurry()
 	}
 }
@@ -290,20 +294,7 @@ func (l *lookout) lookAgain() {
 	defer l.mu.Unlock()
 	for _, w := range l.waits {
 		w.next = l.client.now()
+		w.news++
 	}
 	l.hurry()
-}
-
-// pause waits until the waiter is woken, or for at most d, or returns why ctx ended.
-func (w *wait) pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-w.wake:
-		return nil
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ended(ctx)
-	}
 }

@@ -10,6 +10,7 @@ package mongolock
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -75,7 +76,11 @@ func (d *document) worthAnotherLook(a acquisition) bool {
 }
 
 func (s *mongoStore) queue(ctx context.Context, a acquisition) (*document, error) {
-	return s.updateOrCreate(ctx, "queue", byID(a.lock), a.lock, queuePipeline(a), queueProjection(a.holderID), decode)
+	doc, err := s.updateOrCreate(ctx, "queue", byID(a.lock), a.lock, queuePipeline(a), queueProjection(a.holderID), decode)
+	if err == nil && doc.State.Waiters != nil { // it was read again
+		doc.Place = slices.IndexFunc(doc.State.Waiters, func(w waiterDoc) bool { return w.ID == a.holderID })
+	}
+	return doc, err
 }
 
 func (s *mongoStore) setPolicy(ctx context.Context, lock string, p policy) (*document, error) {
@@ -138,7 +143,21 @@ func (s *mongoStore) update(ctx context.Context, operation string, filter bson.D
 	if !ok {
 		return nil, nil
 	}
+	if doc.foreign == nil && doc.Now.IsZero() {
+		// The driver has repeated the command, and MongoDB has answered with the record of the first time, which knows no projection.
+		return s.readAgain(ctx, doc.ID)
+	}
 	return &doc, nil
+}
+
+// readAgain is a document as update returns it, but read later, with the whole queue in it.
+func (s *mongoStore) readAgain(ctx context.Context, lock string) (*document, error) {
+	docs, err := s.find(ctx, query{ids: []string{lock}})
+	if err != nil || len(docs) == 0 {
+		return nil, err
+	}
+	docs[0].Queued = len(docs[0].State.Waiters)
+	return &docs[0], nil
 }
 
 // exists tells whether the lock has a document, and fails if that is not ours.

@@ -45,7 +45,16 @@ func (s *mongoStore) prepare(ctx context.Context, grace time.Duration) (purges b
 // whole collection, which even of ten thousand locks takes less time than writing the indexes for their renewals; docs/design.md has
 // the figures. MongoDB's own servers are known by the topologyVersion that their hello has had since 4.4.
 func (s *mongoStore) indexesAreCheap(ctx context.Context) (bool, error) {
-	reply, err := s.coll.Database().RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Raw()
+	return isMongoDB(ctx, s.coll.Database())
+}
+
+// isMongoDB tells whether the server is one of MongoDB's own.
+func isMongoDB(ctx context.Context, db *mongo.Database) (bool, error) {
+	reply, err := db.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Raw()
+	var server mongo.ServerError
+	if errors.As(err, &server) && server.HasErrorCode(59) { // unknown until 4.4.2
+		reply, err = db.RunCommand(ctx, bson.D{{Key: "isMaster", Value: 1}}).Raw()
+	}
 	if err != nil {
 		return false, classify("ask the server what it is", err)
 	}

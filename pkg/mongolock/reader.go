@@ -187,13 +187,7 @@ func (r *reader) period() time.Duration {
 // read reads everything page by page, or only what changed lately, or only what the doorbell rang for.
 func (r *reader) read(ctx context.Context, ids, news []string, l look) ([]document, error) {
 	if !l.wide {
-		if len(ids) > 0 {
-			news = slices.DeleteFunc(news, func(lock string) bool { return !slices.Contains(ids, lock) })
-		}
-		if len(news) == 0 {
-			return nil, nil
-		}
-		return r.client.readAttempt(ctx, query{ids: news})
+		return r.readNews(ctx, ids, news)
 	}
 	q := query{ids: ids}
 	if !l.complete {
@@ -203,7 +197,12 @@ func (r *reader) read(ctx context.Context, ids, news []string, l look) ([]docume
 			from = now
 		}
 		q.changedAfter = from.Add(-overlap)
-		return r.client.readAttempt(ctx, q)
+		docs, err := r.client.readAttempt(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		named, err := r.readNews(ctx, ids, news) // their stamps may be older
+		return append(docs, named...), err
 	}
 	q.limit = listPage
 	var all []document
@@ -218,6 +217,17 @@ func (r *reader) read(ctx context.Context, ids, news []string, l look) ([]docume
 		}
 		q.after = docs[len(docs)-1].ID
 	}
+}
+
+// readNews reads those of the named locks that are in scope.
+func (r *reader) readNews(ctx context.Context, ids, news []string) ([]document, error) {
+	if len(ids) > 0 {
+		news = slices.DeleteFunc(news, func(lock string) bool { return !slices.Contains(ids, lock) })
+	}
+	if len(news) == 0 {
+		return nil, nil
+	}
+	return r.client.readAttempt(ctx, query{ids: news})
 }
 
 // estimate is about what the server's clock shows now. It serves to preselect; what a lease's end is, the server decides.

@@ -15,7 +15,7 @@ import (
 
 // release takes the grant out of the document, for as long as ctx lets it try. The caller is a task of the client.
 func (c *Client) release(ctx context.Context, l *Lease) error {
-	if l.uncertain {
+	if c.now() < l.lateUntil {
 		defer c.abandon(ctx, l.ref, l.lease, true)
 	}
 	repeated := false

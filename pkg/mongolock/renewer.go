@@ -133,12 +133,12 @@ func (r *renewer) takeDue() []*Lease {
 
 // sleep is the time until the next lease is due. While any lease is held it is short enough to notice a suspension.
 func (r *renewer) sleep() time.Duration {
-	idle := 24 * time.Hour
-	if r.client.holdsAny() {
-		idle = suspensionCheck
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	idle := 24 * time.Hour
+	if r.client.holdsAny() { // asked under the mutex, so that who comes later finds the new wakesAt
+		idle = suspensionCheck
+	}
 	now := r.client.now()
 	if len(r.queue) > 0 {
 		idle = min(idle, max(0, r.queue[0].due-now))

@@ -48,21 +48,24 @@ func randomToken() int64 {
 
 // acquire is acquirePipeline.
 func (t *templates) acquire(a acquisition) any {
-	if len(a.meta) > 0 {
+	if len(a.meta) > 0 || len(a.holderID) != len(markID) {
 		return acquirePipeline(a)
 	}
 	id := a.holderID
 	a.holderID = markID
-	return t.get("acquire "+strconv.FormatInt(a.leaseMS, 10)+" "+a.owner, func() bson.A { return acquirePipeline(a) }).fill(id, 0)
+	return t.get("acquire "+strconv.FormatInt(a.leaseMS, 10)+" "+a.owner, 0, func() bson.A { return acquirePipeline(a) }).fill(id, 0)
 }
 
 // release is releasePipeline.
 func (t *templates) release(g grant) any {
+	if len(g.holderID) != len(markID) {
+		return releasePipeline(g)
+	}
 	marked := grant{grantRef: grantRef{holderID: markID}, owner: g.owner, token: markToken}
-	return t.get("release "+g.owner, func() bson.A { return releasePipeline(marked) }).fill(g.holderID, g.token)
+	return t.get("release "+g.owner, 1, func() bson.A { return releasePipeline(marked) }).fill(g.holderID, g.token)
 }
 
-func (t *templates) get(key string, pipeline func() bson.A) *template {
+func (t *templates) get(key string, tokens int, pipeline func() bson.A) *template {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if found, ok := t.byKey[key]; ok {
@@ -71,18 +74,24 @@ func (t *templates) get(key string, pipeline func() bson.A) *template {
 	if len(t.byKey) >= maxTemplates {
 		clear(t.byKey)
 	}
-	made := newTemplate(pipeline()[0])
+	made := newTemplate(pipeline()[0], tokens)
 	t.byKey[key] = made
 	return made
 }
 
-func newTemplate(stage any) *template {
+// newTemplate panics if the marks are not where they must be: with one that is left, all grants of the process would have the same id.
+func newTemplate(stage any, tokens int) *template {
 	raw := marshal(stage)
-	token := binary.LittleEndian.AppendUint64(nil, uint64(markToken))
-	return &template{stage: raw, ids: find(raw, []byte(markID)), tokens: find(raw, token)}
+	t := &template{
+		stage: raw, ids: find(raw, []byte(markID)), tokens: find(raw, binary.LittleEndian.AppendUint64(nil, uint64(markToken))),
+	}
+	if len(t.ids) != 1 || len(t.tokens) != tokens {
+		panic("mongolock: a pipeline does not have the id and the token that its template needs")
+	}
+	return t
 }
 
-// fill is the pipeline for one grant. An id of another length, which only tests use, has no place in a template.
+// fill is the pipeline for one grant, whose id is as long as the mark.
 func (t *template) fill(id string, token int64) any {
 	stage := bytes.Clone(t.stage)
 	for _, at := range t.ids {

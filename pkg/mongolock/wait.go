@@ -98,7 +98,8 @@ func (p *place) ask(ctx context.Context) (lease *Lease, over bool, err error) {
 	if p.sent < 0 {
 		p.sent = c.now()
 	}
-	doc, err := c.send(ctx, c.store.queue, p.a, attemptTimeout(p.settings.lease))
+	asked := c.now()
+	doc, err := c.send(ctx, c.store.queue, p.a, p.bound())
 	switch {
 	case err != nil && !isTransient(err) && ctx.Err() == nil:
 		c.abandon(ctx, p.a.ref(), p.settings.lease, true)
@@ -108,7 +109,9 @@ func (p *place) ask(ctx context.Context) (lease *Lease, over bool, err error) {
 		return nil, false, nil
 	}
 	if h, ok := doc.grant(p.a.holderID); ok && doc.live(h) {
-		lease, err := c.take(ctx, doc, attempt{ref: p.a.ref(), settings: p.settings, sent: p.sent, uncertain: p.uncertain()})
+		lease, err := c.take(ctx, doc, attempt{
+			ref: p.a.ref(), settings: p.settings, sent: p.sent, asked: asked, uncertain: p.uncertain(),
+		})
 		return lease, true, err
 	}
 	if doc.Place < 0 {
@@ -120,6 +123,12 @@ func (p *place) ask(ctx context.Context) (lease *Lease, over bool, err error) {
 	p.why, p.failures, p.sent = doc.heldBy(), 0, -1
 	c.lookout.saw(p.wait, doc)
 	return nil, false, nil
+}
+
+// bound is the time for one send: short, as several tries must fit into the time for confirming, but longer for a server that cannot do it
+// as fast.
+func (p *place) bound() time.Duration {
+	return min(attemptTimeout(p.settings.lease), confirmTime/4<<min(p.failures, 6))
 }
 
 // failed notes a send without an answer.
