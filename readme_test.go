@@ -40,8 +40,8 @@ func TestREADMEExamplesAreCompiled(t *testing.T) {
 		}
 		checked++
 	}
-	if checked != 2 {
-		t.Errorf("%d examples found in the README, want 2", checked)
+	if checked != 3 {
+		t.Errorf("%d examples found in the README, want 3", checked)
 	}
 }
 

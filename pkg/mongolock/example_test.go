@@ -39,6 +39,16 @@ func Example() {
 	if err := run(context.Background()); err != nil {
 		log.Fatal(err)
 	}
+	_ = func(ctx context.Context, client *mongolock.Client) error {
+		if err := client.SetPolicy(ctx, "imports", mongolock.Policy{Capacity: 3}); err != nil {
+			return err
+		}
+		lease, err := client.Lock(ctx, "imports", mongolock.Shared())
+		if err != nil {
+			return err
+		}
+		return lease.Unlock(ctx)
+	}
 }
 
 // Options given to Connect are the defaults of all locks; those given to Lock and TryLock go before them.
