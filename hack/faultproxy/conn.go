@@ -15,7 +15,7 @@ import (
 // conn is one client's connection and its twin to the server. Two goroutines pump messages; either ends both.
 type conn struct {
 	proxy  *Proxy
-	client net.Conn
+	client *net.TCPConn
 	closed chan struct{}
 
 	mu      sync.Mutex
@@ -29,7 +29,7 @@ type pending struct {
 	answered chan struct{} // closed when the reply arrives
 }
 
-func newConn(p *Proxy, client net.Conn) *conn {
+func newConn(p *Proxy, client *net.TCPConn) *conn {
 	return &conn{proxy: p, client: client, closed: make(chan struct{}), pending: map[int32]pending{}}
 }
 
@@ -56,29 +56,43 @@ func (c *conn) serve() {
 func (c *conn) attach(server net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	select {
-	case <-c.closed:
+	if !c.open() {
 		_ = server.Close()
 		return false
-	default:
-		c.server = server
-		return true
 	}
+	c.server = server
+	return true
 }
 
-// close ends both sides. Errors of closing have no consequence: nothing is expected of either side any more.
-func (c *conn) close() {
+// close ends both sides.
+func (c *conn) close() { c.end(false) }
+
+// reset ends both sides, the client's with an RST.
+func (c *conn) reset() { c.end(true) }
+
+// end ends both sides once. Errors of closing have no consequence: nothing is expected of either side any more.
+func (c *conn) end(reset bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	select {
-	case <-c.closed:
+	if !c.open() {
 		return
-	default:
 	}
 	close(c.closed)
+	if reset {
+		_ = c.client.SetLinger(0) // fails only when the client has gone
+	}
 	_ = c.client.Close()
 	if c.server != nil {
 		_ = c.server.Close()
+	}
+}
+
+func (c *conn) open() bool {
+	select {
+	case <-c.closed:
+		return false
+	default:
+		return true
 	}
 }
 

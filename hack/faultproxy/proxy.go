@@ -7,7 +7,7 @@ SPDX-License-Identifier: Apache-2.0
 
 // Package faultproxy is a TCP proxy in front of a MongoDB-compatible server, for tests. It understands the framing of
 // the wire protocol, so that a fault can hit exactly one command: its request or its reply is dropped or held, while
-// everything else passes. It can also black-hole or refuse all traffic.
+// everything else passes. It can also black-hole or refuse all traffic, and reset all connections.
 //
 // Compressed messages and TLS are not supported. A client must connect with directConnection=true, as Proxy.URI says;
 // otherwise a driver that finds a replica set talks to its members past the proxy.
@@ -18,6 +18,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ const (
 type Proxy struct {
 	target   string
 	uri      *url.URL // of the target; nil when it was given as host:port
-	listener net.Listener
+	listener *net.TCPListener
 	running  sync.WaitGroup // the accept loop and the connections
 
 	mu       sync.Mutex
@@ -66,7 +67,7 @@ func Start(target string) (*Proxy, error) {
 		}
 		p.target, p.uri = uri.Host, uri
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, fmt.Errorf("faultproxy: listen: %w", err)
 	}
@@ -106,6 +107,14 @@ func (p *Proxy) Inject(f Fault) *Injection {
 	return i
 }
 
+// Withdraw removes a fault, whether it was spent or not, and lets go of what it holds.
+func (p *Proxy) Withdraw(i *Injection) {
+	p.mu.Lock()
+	p.faults = slices.DeleteFunc(p.faults, func(other *Injection) bool { return other == i })
+	p.mu.Unlock()
+	i.Release()
+}
+
 // Blackhole keeps all connections open, new ones too, and forwards nothing in either direction. What was under way is
 // delivered after Heal, as after a network partition.
 func (p *Proxy) Blackhole() { p.set(blackholed) }
@@ -116,6 +125,30 @@ func (p *Proxy) Refuse() { p.set(refusing) }
 
 // Heal ends Blackhole and Refuse. Faults stay.
 func (p *Proxy) Heal() { p.set(forwarding) }
+
+// Sever resets all connections: clients see an RST, as when the server's machine or a firewall has forgotten them, rather
+// than the end of the stream. What was under way is lost; the server sees connections that end. New connections are
+// accepted as before.
+func (p *Proxy) Sever() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.reset()
+	}
+}
+
+// Connections returns how many clients are connected now. One that has gone counts until the proxy has noticed.
+func (p *Proxy) Connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for c := range p.conns {
+		if c.open() {
+			n++
+		}
+	}
+	return n
+}
 
 // Reset heals, removes all faults, lets go of what they hold, and starts the counts of Commands anew.
 func (p *Proxy) Reset() {
@@ -179,7 +212,7 @@ func (p *Proxy) pass(closed <-chan struct{}) bool {
 
 func (p *Proxy) accept() {
 	for {
-		client, err := p.listener.Accept()
+		client, err := p.listener.AcceptTCP()
 		if err != nil {
 			return // closed
 		}

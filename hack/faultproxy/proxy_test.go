@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,6 +107,23 @@ func TestHoldRequestIsAppliedLateThoughTheClientIsGone(t *testing.T) {
 	fault.Release()
 	await(t, "done", fault.Done())
 	wantApplied(t, s, "find", "update")
+}
+
+func TestWithdrawLetsGoAndHitsNoMore(t *testing.T) {
+	p, s := start(t)
+	fault := p.Inject(Fault{Kind: HoldRequest, Command: "update", Times: 2})
+	c := connect(t, p)
+	c.send(update)
+	await(t, "fired", fault.Fired())
+	p.Withdraw(fault)
+	if _, err := c.receive(patience); err != nil {
+		t.Fatal(err)
+	}
+	c.mustAnswer(update)
+	wantApplied(t, s, "update", "update")
+	if fault.Count() != 1 {
+		t.Errorf("hit %d commands, want 1", fault.Count())
+	}
 }
 
 func TestHoldsEndByThemselves(t *testing.T) {
@@ -220,6 +238,70 @@ func TestRefuseClosesAndHealReopens(t *testing.T) {
 	p.Heal()
 	connect(t, p).mustAnswer(update)
 	wantApplied(t, s, "find", "update")
+}
+
+func TestSeverResetsConnectionsAndGoesOnAccepting(t *testing.T) {
+	p, s := start(t)
+	reading, held := connect(t, p), connect(t, p)
+	reading.mustAnswer(find)
+	fault := p.Inject(Fault{Kind: HoldReply, Command: "update"})
+	held.send(update)
+	await(t, "fired", fault.Fired())
+	if n := p.Connections(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
+	}
+	p.Sever()
+	if n := p.Connections(); n != 0 {
+		t.Errorf("%d connections after Sever, want none", n)
+	}
+	for _, c := range []*client{reading, held} {
+		if _, err := c.receive(patience); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("error %v, want a reset connection", err)
+		}
+	}
+	await(t, "done", fault.Done())
+	connect(t, p).mustAnswer(find)
+	wantApplied(t, s, "find", "update", "find")
+}
+
+func TestSeverReachesIntoABlackhole(t *testing.T) {
+	p, s := start(t)
+	c := connect(t, p)
+	c.mustAnswer(find)
+	p.Blackhole()
+	p.Sever()
+	if _, err := c.receive(patience); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("error %v, want a reset connection", err)
+	}
+	fresh := connect(t, p)
+	fresh.send(update)
+	wantSilence(t, fresh)
+	p.Heal()
+	if _, err := fresh.receive(patience); err != nil {
+		t.Errorf("after Heal: %v", err)
+	}
+	wantApplied(t, s, "find", "update")
+}
+
+func TestConnectionsAreCounted(t *testing.T) {
+	p, _ := start(t)
+	wantConnections := func(want int) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); p.Connections() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d connections, want %d", p.Connections(), want)
+			}
+		}
+	}
+	wantConnections(0)
+	a, b := connect(t, p), connect(t, p)
+	wantConnections(2)
+	a.mustAnswer(find)
+	_ = a.conn.Close()
+	wantConnections(1)
+	b.mustAnswer(find)
+	p.Refuse()
+	wantConnections(0)
 }
 
 func TestResetRemovesFaultsAndCounts(t *testing.T) {

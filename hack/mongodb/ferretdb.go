@@ -20,16 +20,17 @@ import (
 )
 
 const (
+	postgresAddress = "postgres://postgres@/postgres?host=" + socketFolder
 	// FerretDB queues what exceeds its connections. PostgreSQL allows 150.
-	postgresURL = "postgres://postgres@/postgres?host=" + socketFolder + "&pool_max_conns=100&pool_min_conns=4"
+	postgresURL = postgresAddress + "&pool_max_conns=100&pool_min_conns=4"
 
 	// idleTrust is how long after its last use FerretDB takes a connection for good without a test.
 	idleTrust = time.Second + 50*time.Millisecond
 )
 
 // startFerretDB starts PostgreSQL on a copy of the template inside root, and FerretDB in this process.
-func startFerretDB(ctx context.Context, s *supervise.Session, root string) (string, error) {
-	database, err := newPostgres(ctx, s, root)
+func startFerretDB(ctx context.Context, s *supervise.Session, root string, movableClock bool) (string, error) {
+	database, err := newPostgres(ctx, s, root, movableClock)
 	if err != nil {
 		return "", fmt.Errorf("start PostgreSQL: %w", err)
 	}
@@ -52,17 +53,32 @@ func startFerretDB(ctx context.Context, s *supervise.Session, root string) (stri
 		s.Fail(errors.New("FerretDB ended by itself"))
 	}()
 	uri := server.MongoDBURI()
-	s.OnRestart(func(ctx context.Context) error {
-		trusted := time.NewTimer(idleTrust)
-		defer trusted.Stop()
-		if err := database.restart(ctx); err != nil {
+	s.OnRequest(restartRequest, func(ctx context.Context, pause string) error {
+		cut := time.Now()
+		if err := database.restart(ctx, pause); err != nil {
 			return fmt.Errorf("restart PostgreSQL: %w", err)
 		}
-		select {
-		case <-trusted.C: // FerretDB stays, and now it uses none of its old connections
-		case <-ctx.Done():
-		}
-		return ping(ctx, s, uri)
+		return settle(ctx, s, uri, cut)
 	})
+	s.OnRequest(terminateRequest, func(ctx context.Context, _ string) error {
+		if err := terminateBackends(ctx); err != nil {
+			return fmt.Errorf("terminate the backends: %w", err)
+		}
+		return settle(ctx, s, uri, time.Now())
+	})
+	if movableClock {
+		s.OnRequest(clockRequest, database.clock.move)
+	}
 	return uri, ping(ctx, s, uri)
+}
+
+// settle waits until FerretDB, which stays, uses none of the connections to PostgreSQL that were cut, and serves.
+func settle(ctx context.Context, s *supervise.Session, uri string, cut time.Time) error {
+	trusted := time.NewTimer(time.Until(cut.Add(idleTrust)))
+	defer trusted.Stop()
+	select {
+	case <-trusted.C:
+	case <-ctx.Done():
+	}
+	return ping(ctx, s, uri)
 }

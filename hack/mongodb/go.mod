@@ -6,6 +6,7 @@ go 1.26.0
 
 require (
 	github.com/FerretDB/FerretDB/v2 v2.7.0
+	github.com/jackc/pgx/v5 v5.7.6
 	github.com/mongolock/operator/hack/supervise v0.0.0
 	go.mongodb.org/mongo-driver/v2 v2.10.0
 )
@@ -25,7 +26,6 @@ require (
 	github.com/jackc/pgerrcode v0.0.0-20250907135507-afb5586c32a6 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
-	github.com/jackc/pgx/v5 v5.7.6 // indirect
 	github.com/jackc/puddle/v2 v2.2.2 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/modelcontextprotocol/go-sdk v0.2.0 // indirect

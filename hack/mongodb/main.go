@@ -7,7 +7,8 @@ SPDX-License-Identifier: Apache-2.0
 
 // Command mongodb starts a MongoDB on a free loopback port, prints its URI and serves it until its standard input
 // ends. The first of these is taken that the machine has: mongod on PATH, Docker, FerretDB over PostgreSQL.
-// Package supervise says how it lives and dies.
+// Package supervise says how it lives and dies, and how it is asked for faults: mongod can be restarted, and FerretDB can
+// be restarted, lose its connections to PostgreSQL and have its clock moved.
 package main
 
 import (
@@ -31,14 +32,15 @@ const dockerTimeout = 3 * time.Second
 
 func main() {
 	postgres := flag.String("postgres", "", "folder that postgres.sh made, for FerretDB over PostgreSQL")
+	movableClock := flag.Bool("movable-clock", false, "let the clock of FerretDB be moved, which makes it slower")
 	flag.Parse()
 
-	parent, start := choose(*postgres)
+	parent, start := choose(*postgres, *movableClock)
 	os.Exit(supervise.Run(parent, folderPrefix, start))
 }
 
 // choose returns the start function of the first MongoDB the machine has and the parent of its folder.
-func choose(postgres string) (string, func(context.Context, *supervise.Session) (string, error)) {
+func choose(postgres string, movableClock bool) (string, func(context.Context, *supervise.Session) (string, error)) {
 	if _, err := exec.LookPath("mongod"); err == nil {
 		return os.TempDir(), startMongod
 	}
@@ -48,7 +50,7 @@ func choose(postgres string) (string, func(context.Context, *supervise.Session) 
 	if _, err := os.Stat(filepath.Join(postgres, templateDir)); postgres != "" && err == nil {
 		// PostgreSQL sees nothing but that folder.
 		return filepath.Join(postgres, "tmp"), func(ctx context.Context, s *supervise.Session) (string, error) {
-			return startFerretDB(ctx, s, postgres)
+			return startFerretDB(ctx, s, postgres, movableClock)
 		}
 	}
 	return os.TempDir(), func(context.Context, *supervise.Session) (string, error) {

@@ -41,8 +41,11 @@ func startMongod(ctx context.Context, s *supervise.Session) (string, error) {
 		return "", err
 	}
 	address := "127.0.0.1:" + port
-	s.OnRestart(func(ctx context.Context) error {
+	s.OnRequest(restartRequest, func(ctx context.Context, pause string) error {
 		if err := server.Kill(); err != nil {
+			return err
+		}
+		if err := wait(ctx, pause); err != nil {
 			return err
 		}
 		if server, err = run(); err != nil {

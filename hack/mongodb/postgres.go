@@ -36,11 +36,12 @@ type postgres struct {
 	session *supervise.Session
 	root    string          // the folder that postgres.sh made, which it sees as "/"
 	owner   *syscall.Stat_t // of the template, as whom it runs: it refuses to run as root
+	clock   clock           // that it reads
 	process *supervise.Process
 }
 
 // newPostgres copies the template in the folder root and starts PostgreSQL on the copy.
-func newPostgres(ctx context.Context, s *supervise.Session, root string) (*postgres, error) {
+func newPostgres(ctx context.Context, s *supervise.Session, root string, movableClock bool) (*postgres, error) {
 	template := filepath.Join(root, templateDir)
 	info, err := os.Stat(template)
 	if err != nil {
@@ -51,6 +52,11 @@ func newPostgres(ctx context.Context, s *supervise.Session, root string) (*postg
 		return nil, err
 	}
 	data := filepath.Join(s.Dir, "data")
+	if movableClock {
+		if p.clock, err = newClock(root, s.Dir); err != nil {
+			return nil, err
+		}
+	}
 	copied, err := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", template, data).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("copy the template: %w: %s", err, copied)
@@ -58,9 +64,12 @@ func newPostgres(ctx context.Context, s *supervise.Session, root string) (*postg
 	return p, p.start(ctx)
 }
 
-// restart kills PostgreSQL, workers and all, and starts it again on the same data.
-func (p *postgres) restart(ctx context.Context) error {
+// restart kills PostgreSQL, workers and all, and starts it again on the same data after a pause.
+func (p *postgres) restart(ctx context.Context, pause string) error {
 	if err := p.process.Kill(); err != nil {
+		return err
+	}
+	if err := wait(ctx, pause); err != nil {
 		return err
 	}
 	return p.start(ctx)
@@ -76,7 +85,7 @@ func (p *postgres) start(ctx context.Context) error {
 		cmd := exec.Command(postgresBin, "-D", inside+"/data", "-k", inside,
 			// The extension connects back to create collections and indexes.
 			"-c", "documentdb.localhost_connection_string=host="+inside)
-		cmd.Dir, cmd.Env = "/", []string{"TZ=UTC"}
+		cmd.Dir, cmd.Env = "/", append(p.clock.environment(inside), "TZ=UTC")
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Chroot:     p.root,
 			Credential: &syscall.Credential{Uid: p.owner.Uid, Gid: p.owner.Gid},

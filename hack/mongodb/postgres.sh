@@ -30,7 +30,7 @@ fi
 mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
-  --include=postgresql-18-documentdb forky "$root" "$mirror"
+  --include=postgresql-18-documentdb,libfaketime forky "$root" "$mirror"
 
 # Debian's own database, and what is of no use to a server. A server's folder is made below /tmp.
 rm -rf "$root"/var/lib/postgresql/18 "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*

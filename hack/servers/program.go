@@ -62,17 +62,18 @@ func start(ctx context.Context, name string, cmd *exec.Cmd) (*program, error) {
 	return p, nil
 }
 
-// restart makes the program restart its database.
-func (p *program) restart(ctx context.Context) error {
-	if _, err := fmt.Fprintln(p.stdin, "restart"); err != nil {
-		return fmt.Errorf("restart %w", p.doesNotRun(err))
+// request makes the program do what package hack/supervise calls a request, and waits until it serves again. Where it
+// cannot do that, able says in the error which servers can.
+func (p *program) request(ctx context.Context, request, able string) error {
+	if _, err := fmt.Fprintln(p.stdin, request); err != nil {
+		return p.doesNotRun(err)
 	}
 	answer, err := p.answer(ctx)
 	if err != nil {
-		return fmt.Errorf("restart %w", err)
+		return err
 	}
 	if answer != p.address {
-		return fmt.Errorf("restart %s: %s", p.name, answer)
+		return fmt.Errorf("%s: %s; %s can", p.name, answer, able)
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,10 +21,10 @@ import (
 	"github.com/mongolock/operator/hack/servers"
 )
 
-// startForRestart starts a server of the test's own and connects to it.
-func startForRestart(t *testing.T, name string) (*servers.Server, *mongo.Client) {
+// startOwn starts a server of the test's own and connects to it.
+func startOwn(t *testing.T, start func(context.Context) (*servers.Server, error)) (*servers.Server, *mongo.Client) {
 	t.Helper()
-	server, err := starts[name](t.Context())
+	server, err := start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +63,7 @@ func TestRestartKeepsWhatWasAcknowledged(t *testing.T) {
 	if starts["MongoDB"] == nil {
 		return // it is the user's
 	}
-	server, client := startForRestart(t, "MongoDB")
+	server, client := startOwn(t, servers.StartMongoDB)
 	documents := client.Database("test").Collection("c")
 	const batch = 20
 	for i := range 2 {
@@ -84,7 +83,7 @@ func TestRestartUnderLoad(t *testing.T) {
 	if starts["MongoDB"] == nil {
 		return // it is the user's
 	}
-	server, client := startForRestart(t, "MongoDB")
+	server, client := startOwn(t, servers.StartMongoDB)
 	documents := client.Database("test").Collection("c")
 	insertAtOnce(t, documents, 1)
 
@@ -157,7 +156,7 @@ func TestRestartLeavesNoProcess(t *testing.T) {
 }
 
 func TestRestartOfFeedLosesEverything(t *testing.T) {
-	server, client := startForRestart(t, "feed store")
+	server, client := startOwn(t, servers.StartFeed)
 	feed := createFeed(t, client, "test")
 	address := server.Address()
 	if err := server.Restart(t.Context()); err != nil {
@@ -193,9 +192,55 @@ func TestRestartInterrupted(t *testing.T) {
 	}
 }
 
-func expectNoRestart(t *testing.T, server *servers.Server, want string) {
-	t.Helper()
-	if err := server.Restart(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("Restart: %v, want an error that says: %s", err, want)
+// In the pause nothing is served; the server comes back with the clients it had.
+func TestRestartAfterAPause(t *testing.T) {
+	const pause = 1500 * time.Millisecond
+	for _, name := range []string{"MongoDB", "feed store"} {
+		if starts[name] == nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			server, client := startOwn(t, starts[name])
+			documents := client.Database("test").Collection("c")
+			insertAtOnce(t, documents, 1)
+
+			begin, back := time.Now(), make(chan error)
+			go func() { back <- server.RestartAfter(t.Context(), pause) }()
+			time.Sleep(pause / 2)
+			ctx, cancel := context.WithTimeout(t.Context(), pause/4)
+			defer cancel()
+			if _, err := documents.InsertOne(ctx, bson.D{}); err == nil {
+				t.Error("inserted in the pause, want an error")
+			}
+			if err := <-back; err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begin); took < pause {
+				t.Errorf("back after %v, want at least %v", took, pause)
+			}
+			await(t, "the old client", func() bool { return client.Ping(t.Context(), nil) == nil })
+			insertAtOnce(t, documents, 1)
+		})
+	}
+}
+
+func TestRestartInterruptedInThePause(t *testing.T) {
+	for _, name := range []string{"MongoDB", "feed store"} {
+		if starts[name] == nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			before := descendants(os.Getpid())
+			server, err := starts[name](t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			if err := server.RestartAfter(ctx, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("RestartAfter: %v, want that the time is over", err)
+			}
+			await(t, "the end of the server", func() bool { return len(added(before)) == 0 })
+		})
 	}
 }

@@ -33,7 +33,15 @@ type Server struct {
 
 // StartMongoDB starts a MongoDB, or uses the one that MONGODB_URI names. Address is its URI. It runs on the first that
 // the machine has of: mongod on PATH, Docker, FerretDB over PostgreSQL. ctx bounds the start only.
-func StartMongoDB(ctx context.Context) (*Server, error) {
+func StartMongoDB(ctx context.Context) (*Server, error) { return startMongoDB(ctx) }
+
+// StartMongoDBWithClock is StartMongoDB for the use of [Server.MoveClock], which makes FerretDB over PostgreSQL slower.
+// It does not fail where the clock cannot be moved.
+func StartMongoDBWithClock(ctx context.Context) (*Server, error) {
+	return startMongoDB(ctx, "-movable-clock")
+}
+
+func startMongoDB(ctx context.Context, flags ...string) (*Server, error) {
 	if uri := os.Getenv("MONGODB_URI"); uri != "" {
 		return used(uri), nil
 	}
@@ -44,7 +52,8 @@ func StartMongoDB(ctx context.Context) (*Server, error) {
 	if err := needs(places.mongodbServer); err != nil {
 		return nil, err
 	}
-	return started(start(ctx, "MongoDB", exec.Command(places.mongodbServer, "-postgres", places.postgres)))
+	flags = append(flags, "-postgres", places.postgres)
+	return started(start(ctx, "MongoDB", exec.Command(places.mongodbServer, flags...)))
 }
 
 // StartFeed starts a feed store: a MongoDB that has capped collections and tailable cursors, which FerretDB 2 has not.
@@ -110,34 +119,6 @@ func Kubectl() (string, error) {
 
 // Address is the URI of a MongoDB, which may hold a password, or the path of a kubeconfig.
 func (s *Server) Address() string { return s.address }
-
-// Restart kills what serves with -9 and starts it again at the same address. It returns when that serves again; until
-// then, and possibly once more on each connection from before, clients see errors. ctx bounds it.
-//
-//   - A MongoDB has lost nothing that it had acknowledged. What is killed is mongod, or PostgreSQL with all its
-//     processes; one in Docker cannot be restarted.
-//   - A feed store has lost everything.
-//   - Kubernetes, and a server that is only used, cannot be restarted.
-//
-// Where it cannot be, nothing happens. After any other error the server is gone.
-func (s *Server) Restart(ctx context.Context) error {
-	if s.program == nil {
-		return errors.New("restart: the server is one that the user named, not one started here: " +
-			"unset MONGODB_URI or USE_EXISTING_CLUSTER for a test that restarts it")
-	}
-	if s.successor == nil {
-		return s.program.restart(ctx)
-	}
-	if err := s.program.kill(); err != nil {
-		return fmt.Errorf("restart %w", err)
-	}
-	program, err := start(ctx, s.program.name, s.successor())
-	if err != nil {
-		return fmt.Errorf("restart: %w", err)
-	}
-	s.program = program
-	return nil
-}
 
 // Stop stops the server and waits until it is gone, at most 40 s. It returns an error when the server had ended by
 // itself before. Further calls do nothing and return the same. A server that was only used is left alone.

@@ -13,9 +13,10 @@ SPDX-License-Identifier: Apache-2.0
 //   - It exits only after its processes have ended and its folder is gone, also when the start fails half way.
 //   - If it is itself killed with -9 its processes are killed with it, and its folder is removed by the next program
 //     that is started with the same folder prefix.
-//   - The line "restart" on its standard input makes it kill the server and start it again. The answer is a line on
-//     standard output: the address again when the server serves, else why it cannot be restarted. Only then may the
-//     next such line follow. If the server does not come back, the program ends.
+//   - A line on its standard input is a request: a name and, after a space, an argument. A program carries out those that
+//     it has registered with [Session.OnRequest], such as "restart" to kill what serves and start it again. The answer is
+//     a line on standard output: the address again when the request is carried out and the server serves, else that this
+//     server cannot do that. Only then may the next request follow. If carrying it out fails, the program ends.
 //
 // Linux only.
 package supervise
@@ -27,16 +28,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
 
 const (
-	// startTimeout bounds a start and a restart; it is long because a machine may be busy with a build.
+	// startTimeout bounds a start and each request; it is long because a machine may be busy with a build.
 	startTimeout = 2 * time.Minute
 
-	restartRequest = "restart"
-	restartRefusal = "this server cannot be restarted"
+	refusal = "this server cannot do that"
 )
 
 // Run is the body of main. It makes a folder below parent, such as os.TempDir(), whose name begins with prefix, calls
@@ -50,7 +51,7 @@ func Run(parent, prefix string, start func(context.Context, *Session) (string, e
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
-	requests := make(chan struct{}, 1)
+	requests := make(chan string, 1)
 	go func() {
 		readRequests(os.Stdin, requests)
 		cancel()
@@ -84,11 +85,13 @@ func Run(parent, prefix string, start func(context.Context, *Session) (string, e
 		case err := <-session.ended:
 			session.explain(prefix, err)
 			return 1
-		case <-requests:
-			if session.restart == nil {
-				answer = restartRefusal
+		case request := <-requests:
+			name, argument, _ := strings.Cut(request, " ")
+			if handle := session.handlers[name]; handle == nil {
+				answer = refusal
 			} else {
-				answer, err = address, bounded(ctx, session.restart)
+				answer = address
+				err = bounded(ctx, func(ctx context.Context) error { return handle(ctx, argument) })
 			}
 		}
 	}
@@ -101,14 +104,14 @@ func bounded(ctx context.Context, start func(context.Context) error) error {
 	return start(ctx)
 }
 
-// readRequests passes on the requests to restart, and returns when the input ends. It never waits: it would miss the end.
-func readRequests(input io.Reader, requests chan<- struct{}) {
+// readRequests passes on the requests, and returns when the input ends. It never waits: it would miss the end.
+func readRequests(input io.Reader, requests chan<- string) {
 	for lines := bufio.NewScanner(input); lines.Scan(); {
-		if lines.Text() != restartRequest {
-			continue
+		if lines.Text() == "" {
+			continue // somebody at a terminal
 		}
 		select {
-		case requests <- struct{}{}:
+		case requests <- lines.Text():
 		default: // two at once, of which one is answered
 		}
 	}

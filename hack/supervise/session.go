@@ -27,11 +27,15 @@ type Session struct {
 	// Log takes the output of the processes. It is a file in Dir.
 	Log *os.File
 
-	lock    *os.File
-	stops   []func()
-	restart func(context.Context) error
-	ended   chan error
+	lock     *os.File
+	stops    []func()
+	handlers map[string]Handler
+	ended    chan error
 }
+
+// A Handler carries out a request. When it returns, the server serves, or the run ends with the error. It must return
+// soon after its context ends.
+type Handler func(ctx context.Context, argument string) error
 
 func newSession(parent, prefix string) (*Session, error) {
 	removeStale(parent, prefix)
@@ -46,15 +50,18 @@ func newSession(parent, prefix string) (*Session, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir), lock.Close())
 	}
-	return &Session{Dir: dir, Log: log, lock: lock, ended: make(chan error, 1)}, nil
+	return &Session{
+		Dir: dir, Log: log, lock: lock,
+		handlers: map[string]Handler{}, ended: make(chan error, 1),
+	}, nil
 }
 
 // OnStop registers what the end of the run has to do; the last registered is called first.
 func (s *Session) OnStop(stop func()) { s.stops = append(s.stops, stop) }
 
-// OnRestart registers how the server is killed and started again, at the same address and on the same data. When restart
-// returns, the server serves, or the run ends with the error. Without, the server cannot be restarted.
-func (s *Session) OnRestart(restart func(context.Context) error) { s.restart = restart }
+// OnRequest registers what carries out the requests of a name. Requests without a handler are refused, and change
+// nothing.
+func (s *Session) OnRequest(name string, handle Handler) { s.handlers[name] = handle }
 
 // Fail ends the run: a part of it stopped serving for the given reason. It does not block.
 func (s *Session) Fail(reason error) {
