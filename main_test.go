@@ -25,6 +25,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/mongolock/operator/hack/faultproxy"
+	"github.com/mongolock/operator/hack/fuzzing"
 	"github.com/mongolock/operator/hack/servers/servertest"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
@@ -41,7 +42,12 @@ const (
 // shortLease makes leadership, and with it the time before a replica that does not lead speaks of an outage, short.
 var shortLease = []string{"--leader-election-lease-duration=4s", "--leader-election-renew-deadline=3s", "--leader-election-retry-period=500ms"}
 
-func TestMain(m *testing.M) { servertest.Run(m, servertest.MongoDB, servertest.Kubernetes) }
+func TestMain(m *testing.M) {
+	if fuzzing.Alone() {
+		os.Exit(m.Run())
+	}
+	servertest.Run(m, servertest.MongoDB, servertest.Kubernetes)
+}
 
 func TestParse(t *testing.T) {
 	environment := map[string]string{
@@ -57,9 +63,11 @@ func TestParse(t *testing.T) {
 		s.controller.AllowForeignIDs {
 		t.Errorf("got %+v", s)
 	}
-	for name, value := range map[string]string{"MONGOLOCK_LEADER_ELECT": "perhaps", "MONGOLOCK_LEADER_ELECTION_RETRY_PERIOD": "5"} {
+	for name, value := range map[string]string{
+		"MONGOLOCK_LEADER_ELECT": "perhaps", "MONGOLOCK_LEADER_ELECTION_RETRY_PERIOD": "5", "MONGOLOCK_ZAP_LOG_LEVEL": "mongodb://user:sesame@host",
+	} {
 		environment = map[string]string{name: value}
-		if _, err := parse(nil, lookup); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := parse(nil, lookup); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), value) {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}
 	}
@@ -75,8 +83,17 @@ func TestParse(t *testing.T) {
 		{"--mongodb-collection=system.x", "--mongodb-collection must have"},
 		{"--mongodb-collection=", "--mongodb-collection must have"},
 		{"--mongodb-collection=" + long, "--mongodb-collection must have"},
+		{"--mongodb-database=\xff", "--mongodb-database must have"},
+		{"--mongodb-collection=\xff", "--mongodb-collection must have"},
+		{"--metrics-secure=mongodb://user:sesame@host", "--metrics-secure: the value"},
+		{"--zap-log-level=mongodb://user:sesame@host", "--zap-log-level: the value"},
+		{"--leader-election-retry-period\nmongodb://user:sesame@host", "--leader-election-retry-period: the value"},
+		{"--leader-election-id\n--http2\n--leader-elect\n--leader-election-retry-period", "--leader-election-retry-period: the value is missing"},
+		{"-mongodb://user:sesame@host", "an argument that begins with a dash is no flag"},
+		{"--=sesame", "an argument that begins with a dash is no flag"},
+		{"--mongodb-uri=mongodb://user:sesame@host", "flag provided but not defined: -mongodb-uri"},
 	} {
-		if _, err := parse([]string{tt.arg}, lookup); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "sesame") {
+		if _, err := parse(strings.Split(tt.arg, "\n"), lookup); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "sesame") {
 			t.Errorf("%s: %v", tt.arg, err)
 		}
 	}

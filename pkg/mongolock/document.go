@@ -144,6 +144,13 @@ func (d *document) grant(holderID string) (holder, bool) {
 // live tells whether the grant had not ended at the server's time of this document.
 func (d *document) live(h holder) bool { return h.ExpiresAt.After(d.Now) }
 
+// farAway is longer than any lease. Somebody may have edited the end of one to be so far away that a Duration, or a sum with one, would
+// overflow, and look as if it were over.
+const farAway = 100 * 365 * 24 * time.Hour
+
+// untilEnd is the rest of a lease.
+func untilEnd(expiresAt, now time.Time) time.Duration { return min(expiresAt.Sub(now), farAway) }
+
 // state is the public picture of the document.
 func (d *document) state() State {
 	s := State{
@@ -174,7 +181,7 @@ func (d *document) state() State {
 func (d *document) heldBy() *HeldError {
 	e := &HeldError{Lock: d.ID, Waiting: d.Queued, Suspended: d.Policy.Suspended}
 	for _, h := range d.State.Holders {
-		if left := h.ExpiresAt.Sub(d.Now); left > e.Remaining {
+		if left := untilEnd(h.ExpiresAt, d.Now); left > e.Remaining {
 			e.Owner, e.Token, e.Metadata, e.Remaining = h.Owner, h.Token, metadata(h.Meta), left
 		}
 	}

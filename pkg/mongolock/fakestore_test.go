@@ -138,19 +138,25 @@ func (s *fakeStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) 
 }
 
 func (s *fakeStore) release(ctx context.Context, g grant) (departure, error) {
-	return s.depart(ctx, "release", g.grantRef)
+	over := false
+	gone, err := s.depart(ctx, "release", g.grantRef, func(h holder, now time.Time) { over = !h.ExpiresAt.After(now) })
+	gone.found = gone.found && !over
+	return gone, err
 }
 
 func (s *fakeStore) leave(ctx context.Context, ref grantRef) (departure, error) {
-	return s.depart(ctx, "release", ref)
+	return s.depart(ctx, "release", ref, func(holder, time.Time) {})
 }
 
-func (s *fakeStore) depart(ctx context.Context, op string, ref grantRef) (departure, error) {
+func (s *fakeStore) depart(ctx context.Context, op string, ref grantRef, sees func(holder, time.Time)) (departure, error) {
 	var gone departure
 	err := s.call(ctx, op, []string{ref.lock}, func(now time.Time) {
 		doc := s.docs[ref.lock]
 		if s.holder(ref) == nil && (doc == nil || doc.queued(ref.holderID) < 0) {
 			return
+		}
+		if h := s.holder(ref); h != nil {
+			sees(*h, now)
 		}
 		doc.State.Waiters = slices.DeleteFunc(doc.State.Waiters, func(w waiterDoc) bool { return w.ID == ref.holderID })
 		doc.drop(now, EventReleased, "", func(h holder) bool { return h.ID == ref.holderID })

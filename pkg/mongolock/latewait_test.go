@@ -9,6 +9,8 @@ package mongolock
 
 import (
 	"context"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,10 +68,8 @@ func TestReplyWithoutProjection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, read := range map[string]replyReader{"decode": decode, "decodeReply": decodeReply} {
-		if doc, ok := read(raw); !ok || doc.foreign != nil || !doc.Now.IsZero() {
-			t.Errorf("%s: %+v, %t", name, doc, ok)
-		}
+	if doc, ok := decode(raw); !ok || doc.foreign != nil || !doc.Now.IsZero() {
+		t.Errorf("it is read as %+v, %t", doc, ok)
 	}
 	s := newTestServer(t)
 	c := s.client(t)
@@ -119,6 +119,32 @@ func TestAskingForASuspendedLock(t *testing.T) {
 		_, _ = c.Lock(ctx, "x", WithoutQueue())
 		if n := len(s.sent("acquire")); n < 12 || n > 40 {
 			t.Errorf("asked %d times in a minute with a retry period of %s", n, DefaultRetryPeriod)
+		}
+	})
+}
+
+// A lease whose end somebody has edited to be farther away than a Duration can be is not over, and asking for its lock is no busy loop.
+func TestWaitingForALeaseWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		mustLock(t, fakeClient(t, s), "x")
+		held := s.stored("x")
+		held.State.Holders[0].ExpiresAt = never
+		s.put(held)
+		c, second, third := fakeClient(t, s), fakeClient(t, s), fakeClient(t, s)
+		if _, err := c.TryLock(t.Context(), "x"); !strings.Contains(err.Error(), "876000h0m0s") {
+			t.Errorf("%v, want it held for a hundred years", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var waiting sync.WaitGroup
+		waiting.Go(func() { _, _ = c.Lock(ctx, "x") })
+		time.Sleep(time.Second)
+		waiting.Go(func() { _, _ = second.Lock(ctx, "x") })
+		waiting.Go(func() { _, _ = third.Lock(ctx, "x", WithoutQueue()) })
+		waiting.Wait()
+		if asks, tries := len(s.sent("queue")), len(s.sent("acquire")); asks > 80 || tries > 40 {
+			t.Errorf("in a minute two waiters asked %d times, one beside the queue %d times", asks, tries)
 		}
 	})
 }

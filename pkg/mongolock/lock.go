@@ -178,7 +178,7 @@ func (c *Client) take(ctx context.Context, doc *document, try attempt) (*Lease, 
 		}
 		return nil, doc.heldBy()
 	}
-	lease, err := c.newLease(h, h.ExpiresAt.Sub(doc.Now), try)
+	lease, err := c.newLease(h, untilEnd(h.ExpiresAt, doc.Now), try)
 	if err == nil {
 		lease.contended = doc.Queued > 0
 		c.changed(try.ref.lock, doc.handedTo())

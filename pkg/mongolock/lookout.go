@@ -205,7 +205,7 @@ func (l *lookout) compare(w *wait, g *glimpse) {
 			l.wake(w)
 			return
 		}
-		left := h.ExpiresAt.Sub(g.Now)
+		left := untilEnd(h.ExpiresAt, g.Now)
 		ended = ended || left+time.Duration(w.place)*stagger <= 0
 		if w.ends == 0 || now+left < w.ends {
 			w.ends = now + left
@@ -229,7 +229,7 @@ func (l *lookout) saw(w *wait, doc *document) {
 	defer l.mu.Unlock()
 	w.changedAt, w.held, w.ends = doc.State.ChangedAt, len(doc.State.Holders) > 0, 0
 	for _, h := range doc.State.Holders {
-		if ends := l.client.now() + h.ExpiresAt.Sub(doc.Now); w.ends == 0 || ends < w.ends {
+		if ends := l.client.now() + untilEnd(h.ExpiresAt, doc.Now); w.ends == 0 || ends < w.ends {
 			w.ends = ends
 		}
 	}

@@ -9,6 +9,7 @@ package mongolock
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -17,10 +18,16 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/mongolock/operator/hack/faultproxy"
+	"github.com/mongolock/operator/hack/fuzzing"
 	"github.com/mongolock/operator/hack/servers/servertest"
 )
 
-func TestMain(m *testing.M) { servertest.Run(m, servertest.MongoDB, servertest.Feed) }
+func TestMain(m *testing.M) {
+	if fuzzing.Alone() {
+		os.Exit(m.Run())
+	}
+	servertest.Run(m, servertest.MongoDB, servertest.Feed)
+}
 
 // testServer is a database of the test's own on the real server, reached through a proxy that can fail.
 type testServer struct {

@@ -31,6 +31,7 @@ type mongoStore struct {
 var (
 	rawTryProjection = marshal(tryProjection())
 	rawGone          = marshal(project("state.holders"))
+	rawReleased      = marshal(project("state.holders", "state.events"))
 )
 
 // newMongoStore derives a handle that does not depend on how the caller's client is configured: a grant that a majority did not
@@ -53,12 +54,12 @@ func outside(ctx context.Context) context.Context { return mongo.NewSessionConte
 func (s *mongoStore) acquire(ctx context.Context, a acquisition) (*document, error) {
 	const operation = "acquire"
 	if a.mode == modeExclusive {
-		doc, err := s.updateOrCreate(ctx, operation, anyByID(a.lock), a.lock, s.templates.acquire(a), rawTryProjection, decodeReply)
+		doc, err := s.updateOrCreate(ctx, operation, anyByID(a.lock), a.lock, s.templates.acquire(a), rawTryProjection)
 		if err != nil || !doc.worthAnotherLook(a) {
 			return doc, err
 		}
 	}
-	return s.updateOrCreate(ctx, operation, byID(a.lock), a.lock, tryPipeline(a), rawTryProjection, decodeReply)
+	return s.updateOrCreate(ctx, operation, byID(a.lock), a.lock, tryPipeline(a), rawTryProjection)
 }
 
 // worthAnotherLook tells whether nothing that can be seen in the document speaks against the exclusive acquisition, which was not
@@ -76,7 +77,7 @@ func (d *document) worthAnotherLook(a acquisition) bool {
 }
 
 func (s *mongoStore) queue(ctx context.Context, a acquisition) (*document, error) {
-	doc, err := s.updateOrCreate(ctx, "queue", byID(a.lock), a.lock, queuePipeline(a), queueProjection(a.holderID), decode)
+	doc, err := s.updateOrCreate(ctx, "queue", byID(a.lock), a.lock, queuePipeline(a), queueProjection(a.holderID))
 	if err == nil && doc.State.Waiters != nil { // it was read again
 		doc.Place = slices.IndexFunc(doc.State.Waiters, func(w waiterDoc) bool { return w.ID == a.holderID })
 	}
@@ -84,17 +85,15 @@ func (s *mongoStore) queue(ctx context.Context, a acquisition) (*document, error
 }
 
 func (s *mongoStore) setPolicy(ctx context.Context, lock string, p policy) (*document, error) {
-	return s.updateOrCreate(ctx, "set policy", byID(lock), lock, policyPipeline(p), projection(), decode)
+	return s.updateOrCreate(ctx, "set policy", byID(lock), lock, policyPipeline(p), projection())
 }
 
 // updateOrCreate does not upsert: DocumentDB-based servers answer the loser of two racing upserts with its own document, a second
 // holder. A free stub is inserted instead, by whom does not matter, and the update is sent again.
-func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filter bson.D, lock string, pipeline, projection any,
-	read replyReader,
-) (*document, error) {
+func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filter bson.D, lock string, pipeline, projection any) (*document, error) {
 	ctx = outside(ctx)
 	for first := true; ; first = false {
-		doc, err := s.update(ctx, operation, filter, pipeline, projection, read)
+		doc, err := s.update(ctx, operation, filter, pipeline, projection)
 		if err == nil && doc != nil {
 			return doc, doc.foreign
 		}
@@ -125,12 +124,8 @@ func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filte
 	}
 }
 
-// replyReader makes a document of a reply.
-type replyReader func(bson.Raw) (document, bool)
-
 // update returns the document after the update, or nil if none matches.
-func (s *mongoStore) update(ctx context.Context, operation string, filter bson.D, pipeline, projection any, read replyReader,
-) (*document, error) {
+func (s *mongoStore) update(ctx context.Context, operation string, filter bson.D, pipeline, projection any) (*document, error) {
 	opts := options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(projection)
 	raw, err := s.coll.FindOneAndUpdate(outside(ctx), filter, pipeline, opts).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
@@ -139,7 +134,7 @@ func (s *mongoStore) update(ctx context.Context, operation string, filter bson.D
 	if err != nil {
 		return nil, classify(operation, err)
 	}
-	doc, ok := read(raw)
+	doc, ok := decode(raw)
 	if !ok {
 		return nil, nil
 	}
@@ -220,11 +215,16 @@ func (s *mongoStore) release(ctx context.Context, g grant) (departure, error) {
 			return departure{found: true}, nil
 		}
 	}
-	return s.leave(ctx, g.grantRef)
+	doc, err := s.update(ctx, "release", leaveFilter(g.grantRef), leavePipeline(g.holderID), rawReleased)
+	if err != nil || doc == nil {
+		return departure{}, err
+	}
+	// It was taken out in any case, but if its lease had ended before, there was nothing to release any more.
+	return departure{found: !doc.recorded(EventExpired, g.token), to: doc.handedTo()}, nil
 }
 
 func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error) {
-	doc, err := s.update(ctx, "release", leaveFilter(ref), leavePipeline(ref.holderID), rawGone, decode)
+	doc, err := s.update(ctx, "release", leaveFilter(ref), leavePipeline(ref.holderID), rawGone)
 	if err != nil || doc == nil {
 		return departure{}, err
 	}
@@ -232,7 +232,7 @@ func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error)
 }
 
 func (s *mongoStore) evict(ctx context.Context, lock string, token int64, reason string) (departure, error) {
-	doc, err := s.update(ctx, "evict", evictFilter(lock, token), evictPipeline(token, reason), projection(), decode)
+	doc, err := s.update(ctx, "evict", evictFilter(lock, token), evictPipeline(token, reason), projection())
 	if err == nil && doc == nil {
 		_, err = s.exists(ctx, lock) // a foreign document is told
 	}
@@ -280,7 +280,18 @@ func (s *mongoStore) find(ctx context.Context, q query) ([]document, error) {
 
 func (s *mongoStore) glance(ctx context.Context, locks []string) ([]glimpse, error) {
 	filter := bson.D{{Key: "_id", Value: op("$in", locks)}, {Key: "v", Value: schemaVersion}}
-	return findAll[glimpse](ctx, s.coll, filter, options.Find().SetProjection(glanceProjection()))
+	raws, err := findAll[bson.Raw](ctx, s.coll, filter, options.Find().SetProjection(glanceProjection()))
+	if err != nil {
+		return nil, err
+	}
+	seen := make([]glimpse, 0, len(raws))
+	for _, raw := range raws {
+		// One that cannot be read must not blind those who wait for other locks. Who waits for this one is told when it asks.
+		if g := (glimpse{}); bson.Unmarshal(raw, &g) == nil {
+			seen = append(seen, g)
+		}
+	}
+	return seen, nil
 }
 
 func findAll[T any](ctx context.Context, coll *mongo.Collection, filter bson.D, opts *options.FindOptionsBuilder) ([]T, error) {

@@ -157,8 +157,13 @@ func renewFilter(refs []grantRef) bson.D {
 	for i, r := range refs {
 		locks[i] = r.lock
 	}
-	// Not the holders' ids as well: the server would compare each of them with each document.
-	return bson.D{{Key: "_id", Value: op("$in", locks)}, {Key: "v", Value: schemaVersion}}
+	// Not the holders' ids as well: the server would compare each of them with each document. But somebody must hold the lock: into a
+	// state that was spoilt the pipeline would write.
+	return bson.D{
+		{Key: "_id", Value: op("$in", locks)},
+		{Key: "v", Value: schemaVersion},
+		{Key: "state.endsAt", Value: op("$gt", time.UnixMilli(0))},
+	}
 }
 
 // sweepFilter preselects by index. DocumentDB has no $$NOW in filters, so the times come from earlier reads of the same server; the

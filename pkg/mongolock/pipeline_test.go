@@ -266,39 +266,3 @@ func TestWrittenFieldsAreRead(t *testing.T) {
 		t.Errorf("read %s, want %s", got, expect)
 	}
 }
-
-// Whatever is stored, decode says that it is a lock, that it is foreign, or that it cannot be one. It never panics.
-func FuzzDecode(f *testing.F) {
-	for _, value := range []bson.D{
-		stub("x", time.Now()),
-		{{Key: "_id", Value: "x"}, {Key: "v", Value: "1"}},
-		{{Key: "_id", Value: "x"}, {Key: "v", Value: schemaVersion}, {Key: "state", Value: bson.D{{Key: "holders", Value: bson.A{1}}}}},
-		{{Key: "_id", Value: 1}},
-		{{Key: "_id", Value: "x"}, {Key: "v", Value: schemaVersion}, {Key: "state", Value: bson.D{
-			{Key: "holders", Value: bson.A{bson.D{{Key: "expiresAt", Value: time.Now()}}}},
-			{Key: "waiters", Value: bson.A{bson.D{{Key: "expiresAt", Value: time.Now()}}}},
-		}}},
-		{},
-	} {
-		raw, err := bson.Marshal(value)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(raw)
-	}
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		doc, ok := decode(raw)
-		if !ok {
-			return
-		}
-		if id, isString := bson.Raw(raw).Lookup("_id").StringValueOK(); !isString || id != doc.ID {
-			t.Errorf("id %q of a document with _id %q", doc.ID, id)
-		}
-		if doc.foreign == nil && doc.V != schemaVersion {
-			t.Errorf("version %d is taken for ours", doc.V)
-		}
-		doc.state()
-		_ = doc.heldBy().Error()
-	})
-}

@@ -21,9 +21,11 @@ func (c *Client) release(ctx context.Context, l *Lease) error {
 	repeated := false
 	for {
 		gone, err := c.releaseAttempt(ctx, l)
+		if gone.found || len(gone.to) > 0 {
+			c.changed(l.ref.lock, gone.to)
+		}
 		switch {
 		case err == nil && gone.found:
-			c.changed(l.ref.lock, gone.to)
 			return nil
 		case err == nil && repeated:
 			return c.releasedBefore(ctx, l)

@@ -9,7 +9,6 @@ package mongolock
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -124,24 +123,4 @@ func (q query) filter() bson.D {
 		filter = append(filter, bson.E{Key: "state.changedAt", Value: bson.D{{Key: "$gt", Value: q.changedAfter}}})
 	}
 	return filter
-}
-
-// decode reads a stored document; one that is not ours, or whose fields have the wrong types, is marked foreign. It is false for a
-// document that cannot be a lock at all: locks have strings for ids.
-func decode(raw bson.Raw) (document, bool) {
-	id, ok := raw.Lookup("_id").StringValueOK()
-	if !ok {
-		return document{}, false
-	}
-	var doc document
-	if err := bson.Unmarshal(raw, &doc); err != nil || doc.V != schemaVersion || doc.State.Holders == nil {
-		now, _ := raw.Lookup("now").TimeOK()
-		return document{ID: id, Now: now.UTC(), foreign: foreignDocument(id)}, true
-	}
-	return doc, true
-}
-
-func foreignDocument(id string) error {
-	return fmt.Errorf("%w: _id %q lacks the field v: %d or does not have the fields of a lock; move it away or use another id or collection",
-		ErrForeignDocument, id, schemaVersion)
 }
