@@ -99,6 +99,12 @@ bench: testenv ## Measure the lock engine beside others, about 12 minutes on a q
 	@cd hack/bench && go build -o $(LOCALBIN)/bench/bench .
 	@$(LOCALBIN)/bench/bench $(if $(QUICK),-quick) $(ARGS)
 
+.PHONY: torture
+torture: testenv ## Break everything while workers use the locks, and judge; takes DURATION, SEED, FAULTS, ARGS, MONGODB_URI.
+	@echo "Building the torture rig (the first time about a minute)"
+	@cd hack/torture && go build -o $(LOCALBIN)/torturer .
+	@$(LOCALBIN)/torturer $(if $(DURATION),-duration=$(DURATION)) $(if $(SEED),-seed=$(SEED)) $(if $(FAULTS),-faults=$(FAULTS)) $(ARGS)
+
 ##@ Build
 
 .PHONY: build

@@ -17,8 +17,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// endOfTime is the beginning of the year 10000, in milliseconds.
-const endOfTime = 253402300800000
+// beginOfTime and endOfTime are the beginnings of the years 1 and 10000, in milliseconds.
+const (
+	beginOfTime = -62135596800000
+	endOfTime   = 253402300800000
+)
 
 // decode reads a document as the server returns it, of which there may be only what a projection lets through. One that is not ours is
 // marked foreign, and so is one in which something is not as our commands write it: it lacks a field, or has it twice, or as a value of
@@ -156,7 +159,7 @@ func (d *decoder) number(v bson.RawValue, least, most int64) int64 {
 // time takes dates that have a year of four digits: there is no JSON of others.
 func (d *decoder) time(v bson.RawValue) time.Time {
 	n, ok := v.DateTimeOK()
-	d.failed = d.failed || !ok || n < 0 || n >= endOfTime
+	d.failed = d.failed || !ok || n < beginOfTime || n >= endOfTime
 	return time.UnixMilli(n).UTC()
 }
 

@@ -1,0 +1,89 @@
+//go:build linux
+
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package audit
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/mongolock/operator/hack/torture/history"
+)
+
+type document = bson.D
+
+// stored is a lock's document with events of these tokens, the last numbered seq.
+func stored(seq int64, tokens ...int64) document {
+	events := bson.A{}
+	for i, token := range tokens {
+		events = append(events, document{
+			{Key: "seq", Value: seq - int64(len(tokens)-1-i)}, {Key: "type", Value: "acquired"}, {Key: "owner", Value: "o"}, {Key: "token", Value: token},
+		})
+	}
+	state := document{{Key: "seq", Value: seq}, {Key: "grants", Value: seq}, {Key: "events", Value: events}, {Key: "holders", Value: bson.A{}}}
+	return document{{Key: "_id", Value: "x"}, {Key: "v", Value: int32(2)}, {Key: "state", Value: state}, {Key: "now", Value: time.UnixMilli(5)}}
+}
+
+// TestLooks: each look has the events that the last one did not have, tells of gaps and of documents made anew, and is recorded only if
+// it tells anything.
+func TestLooks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "looks")
+	w, err := history.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := New(w, map[*mongo.Collection][]string{nil: {"x"}})
+	see := func(d document) {
+		var raw bson.Raw
+		if d != nil {
+			if raw, err = bson.Marshal(d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now := history.Now()
+		a.observe("x", raw, now, now+1)
+	}
+	see(stored(2, 11, 12))
+	see(stored(2, 11, 12)) // nothing new
+	see(stored(3, 11, 12, 13))
+	see(stored(9, 18, 19))
+	see(document{{Key: "_id", Value: "x"}, {Key: "recipe", Value: "foreign"}})
+	see(stored(9, 18, 19)) // put back: the same document
+	see(nil)
+	see(stored(1, 20))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h, err := history.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []history.Look{
+		{Exists: true, Seq: 2, Events: make([]history.Event, 2)},
+		{Exists: true, Seq: 3, Events: make([]history.Event, 1)},
+		{Exists: true, Seq: 9, Events: make([]history.Event, 2), Gap: 4},
+		{},
+		{Exists: true, Seq: 9},
+		{},
+		{Exists: true, Seq: 1, Events: make([]history.Event, 1), Anew: true},
+	}
+	if len(h.Looks) != len(want) {
+		t.Fatalf("%d looks, want %d: %+v", len(h.Looks), len(want), h.Looks)
+	}
+	for i, w := range want {
+		got := h.Looks[i]
+		if got.Exists != w.Exists || got.Seq != w.Seq || len(got.Events) != len(w.Events) || got.Gap != w.Gap || got.Anew != w.Anew {
+			t.Errorf("look %d is %+v, want %+v", i, got, w)
+		}
+	}
+}

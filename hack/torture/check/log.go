@@ -1,0 +1,277 @@
+//go:build linux
+
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package check
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/mongolock/operator/hack/torture/history"
+)
+
+// The types of events.
+const (
+	acquired = "acquired"
+	released = "released"
+	evicted  = "evicted"
+)
+
+// eventLog is all that the auditor saw happen to a lock.
+type eventLog struct {
+	events []*logged
+	// of finds an event by the token and the type.
+	of map[tokenType]*logged
+	// sequence finds events by their number; there are several when the document was made anew.
+	sequence map[int64][]*logged
+	gaps     int64
+	last     int64 // number of the last event
+	shared   map[int64]bool
+}
+
+type tokenType struct {
+	token int64
+	kind  string
+}
+
+// logged is an event, and when it happened: between two looks.
+type logged struct {
+	history.Event
+	before, to history.Stamp
+	gap        bool // events before it are not known
+	anew       bool // it is the first since the document was made anew
+	claimed    bool // by whoever was granted the lock
+	// by is the operation that explains an acquisition that nobody claims.
+	by *history.Operation
+}
+
+func (j *judge) readLogs() {
+	for lock, looks := range j.looks {
+		l := &eventLog{of: map[tokenType]*logged{}, sequence: map[int64][]*logged{}, shared: map[int64]bool{}}
+		j.log[lock] = l
+		anew := false
+		for _, look := range looks {
+			anew = anew || look.Anew
+			for _, h := range look.Holders {
+				l.shared[h.Token] = h.Shared
+			}
+			if look.Exists {
+				l.last = look.Seq
+			}
+			events, gap := j.fill(look)
+			l.gaps += gap
+			for i, e := range events {
+				event := &logged{Event: e, before: look.Before, to: look.To, gap: i == 0 && gap > 0, anew: anew}
+				anew = false
+				l.events = append(l.events, event)
+				l.of[tokenType{e.Token, e.Type}] = event
+				l.sequence[e.Seq] = append(l.sequence[e.Seq], event)
+			}
+		}
+	}
+}
+
+// fill returns the events of a look with those before them that the auditor missed, as far as watchers were told of them, and how many are
+// missing still.
+func (j *judge) fill(look *history.Look) ([]history.Event, int64) {
+	if look.Gap == 0 {
+		return look.Events, 0
+	}
+	next := look.Seq + 1
+	if len(look.Events) > 0 {
+		next = look.Events[0].Seq
+	}
+	missing := map[int64]history.Event{}
+	for i := range j.h.Changes {
+		c := &j.h.Changes[i]
+		if c.Lock != look.Lock || c.At < look.Before || c.At > look.To.Add(settle) {
+			continue
+		}
+		for _, e := range c.Events {
+			if e.Seq >= next-look.Gap && e.Seq < next {
+				missing[e.Seq] = e
+			}
+		}
+	}
+	var events []history.Event
+	for _, seq := range slices.Sorted(maps.Keys(missing)) {
+		events = append(events, missing[seq])
+	}
+	return append(events, look.Events...), look.Gap - int64(len(missing))
+}
+
+// checkLogs replays what happened to each lock, in the server's order: nobody is granted a lock that another holds, nobody's grant ends
+// that holds nothing, and tokens increase, also from one document of a lock to the next.
+func (j *judge) checkLogs() {
+	for lock, l := range j.log {
+		holders := map[int64]bool{} // by token, whether shared
+		largest, seen := int64(0), int64(0)
+		for _, e := range l.events {
+			seen++
+			j.looked("log")
+			if e.anew || e.gap {
+				clear(holders)
+			}
+			if e.Type != acquired {
+				if _, ok := holders[e.Token]; !ok && l.gaps == 0 {
+					j.violated("log", lock, e.before, e.to, "event %d: token %d was %s and did not hold it", e.Seq, e.Token, e.Type)
+				}
+				delete(holders, e.Token)
+				continue
+			}
+			if e.Token <= largest {
+				j.violated("tokens", lock, e.before, e.to, "event %d: token %d was granted after %d", e.Seq, e.Token, largest)
+			}
+			largest = max(largest, e.Token)
+			if !j.fits(lock, holders, l.shared[e.Token]) {
+				j.violated("log", lock, e.before, e.to, "event %d: token %d was granted while %v held it", e.Seq, e.Token, holders)
+			}
+			holders[e.Token] = l.shared[e.Token]
+		}
+		if l.gaps*100 > seen {
+			j.violated("audit", lock, j.h.Begin, j.h.End, "the auditor missed %d of %d events", l.gaps, l.gaps+seen)
+		}
+	}
+}
+
+// fits tells whether a grant fits to the holders. One that was shorter than the time between two looks may have been shared.
+func (j *judge) fits(lock string, holders map[int64]bool, shared bool) bool {
+	capacity := j.rules.Capacity[lock]
+	if capacity <= 1 {
+		return len(holders) == 0
+	}
+	return !shared || len(holders) < capacity
+}
+
+// claims compares what callers were told with what is stored: each grant, release and eviction has its event, each grant in the log has
+// somebody who asked for it, and what nobody was told is resolved.
+func (j *judge) claims() {
+	for lock, grants := range j.grants {
+		l := j.log[lock]
+		for _, g := range grants {
+			j.looked("claims")
+			e := l.find(g.Token, acquired)
+			switch {
+			case e == nil && !l.incomplete():
+				j.violated("claims", lock, g.Call, g.Return, "%s was granted token %d, of which no event tells", g.ID, g.Token)
+			case e == nil:
+			case e.Owner != g.Owner || e.before > g.Return || e.to < g.Call:
+				j.violated("claims", lock, g.Call, g.Return, "%s was granted token %d as %q, and the event tells of %q at another time", g.ID, g.Token, g.Owner, e.Owner)
+			default:
+				e.claimed = true
+			}
+		}
+	}
+	j.endings()
+	for lock, l := range j.log {
+		for _, e := range l.events {
+			if e.Type != acquired || e.claimed {
+				continue
+			}
+			if e.by = j.explain(lock, e); e.by == nil {
+				j.violated("claims", lock, e.before, e.to, "token %d was granted to %q, who did not ask for it", e.Token, e.Owner)
+			}
+		}
+	}
+	j.resolve()
+}
+
+// endings looks for the events of releases and evictions that succeeded.
+func (j *judge) endings() {
+	for i := range j.h.Operations {
+		op := &j.h.Operations[i]
+		kind := endOfKind[op.Kind]
+		if kind == "" || op.Outcome != history.OK {
+			continue
+		}
+		j.looked("claims")
+		if l := j.log[op.Lock]; l.find(op.Token, kind) == nil && !l.incomplete() {
+			j.violated("claims", op.Lock, op.Call, op.Return, "%s succeeded for token %d, of which no event tells", op.ID, op.Token)
+		}
+	}
+}
+
+var endOfKind = map[history.Kind]string{history.Unlock: released, history.Evict: evicted}
+
+func (l *eventLog) find(token int64, kind string) *logged {
+	if l == nil {
+		return nil
+	}
+	return l.of[tokenType{token, kind}]
+}
+
+// incomplete tells that something may have happened of which no event is known.
+func (l *eventLog) incomplete() bool { return l == nil || l.gaps > 0 }
+
+// settle is how long after its return a call may still have its effect: a release in the background, or a command that was held.
+const settle = 15_000_000_000
+
+// explain finds the operation to which a grant went that nobody claims: one whose caller was not told, one that waited and did not take it
+// in time, or one of which a request arrived when it was over, as a held command may. Several operations may share the owner's name; the
+// best explanation is taken, and the latest of equals.
+func (j *judge) explain(lock string, e *logged) *history.Operation {
+	var best *history.Operation
+	bestRank := 0
+	for _, op := range j.byOwner[e.Owner] { // in order of their calls
+		if op.Lock != lock || op.Call > e.to || op.Token == e.Token && op.Outcome == history.OK {
+			continue
+		}
+		if rank := explains(op, e); rank > 0 && rank >= bestRank {
+			best, bestRank = op, rank
+		}
+	}
+	return best
+}
+
+// explains tells how well an operation explains a grant; 0: not at all.
+func explains(op *history.Operation, e *logged) int {
+	ended := op.Return
+	if ended == 0 {
+		ended = never - settle
+	}
+	switch {
+	case e.before > ended.Add(settle):
+		return 0
+	case op.Outcome == history.Unknown:
+		return 3
+	case e.before <= ended:
+		return 2
+	}
+	return 1
+}
+
+// resolve counts what became of the operations whose callers were not told.
+func (j *judge) resolve() {
+	granted := map[string]bool{}
+	for _, l := range j.log {
+		for _, e := range l.events {
+			if e.by != nil {
+				granted[e.by.ID] = true
+			}
+		}
+	}
+	u := &j.verdict.Unknown
+	for i := range j.h.Operations {
+		op := &j.h.Operations[i]
+		if op.Outcome != history.Unknown || !acquires(op.Kind) && endOfKind[op.Kind] == "" {
+			continue
+		}
+		u.Total++
+		l := j.log[op.Lock]
+		switch {
+		case acquires(op.Kind) && granted[op.ID], endOfKind[op.Kind] != "" && l.find(op.Token, endOfKind[op.Kind]) != nil:
+			u.Applied++
+		case l.incomplete():
+			u.Unresolved++
+			j.violated("unknown", op.Lock, op.Call, op.Return, "what became of %s is not known", op.ID)
+		default:
+			u.NotApplied++
+		}
+	}
+}

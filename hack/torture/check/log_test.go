@@ -1,0 +1,176 @@
+//go:build linux
+
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package check
+
+import (
+	"testing"
+
+	"github.com/mongolock/operator/hack/torture/history"
+	"github.com/mongolock/operator/hack/torture/plan"
+)
+
+// twoGrants is a lock that was granted twice, with its events.
+func twoGrants() (s *story, a, b history.Operation) {
+	s = newStory()
+	s.look(0, nil)
+	a = s.grant(5, 20, 1)
+	s.unlock(a, 50, 60)
+	b = s.grant(70, 80, 2)
+	s.unlock(b, 120, 130)
+	return s, a, b
+}
+
+func TestLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		tell func(s *story, a, b history.Operation)
+		want []string
+	}{
+		"as it should be": {func(s *story, a, b history.Operation) {
+			s.look(30, nil, event(acquired, a))
+			s.look(140, nil, event(released, a), event(acquired, b), event(released, b))
+		}, nil},
+		"granted while held": {func(s *story, a, b history.Operation) {
+			s.look(30, nil, event(acquired, a))
+			s.look(140, nil, event(acquired, b), event(released, a), event(released, b))
+		}, []string{"log"}},
+		"a release without a grant": {func(s *story, a, b history.Operation) {
+			s.look(30, nil, event(acquired, a))
+			s.look(140, nil, event(released, a), event(released, a), event(acquired, b), event(released, b))
+		}, []string{"log"}},
+		"no event of a grant": {func(s *story, _, b history.Operation) {
+			s.look(140, nil, event(acquired, b), event(released, b))
+		}, []string{"claims"}},
+		"no event of a release": {func(s *story, a, b history.Operation) {
+			s.look(30, nil, event(acquired, a))
+			s.look(140, nil, event("expired", a), event(acquired, b), event(released, b))
+		}, []string{"claims"}},
+		"another owner": {func(s *story, a, b history.Operation) {
+			a.Owner = "somebody"
+			s.look(30, nil, event(acquired, a))
+			s.look(140, nil, event(released, a), event(acquired, b), event(released, b))
+		}, []string{"claims"}},
+		"at another time": {func(s *story, a, b history.Operation) {
+			s.look(62, nil)
+			s.look(140, nil, event(acquired, a), event(released, a), event(acquired, b), event(released, b))
+		}, []string{"claims"}},
+		"a grant for which nobody asked": {func(s *story, a, b history.Operation) {
+			s.look(30, nil, event(acquired, a))
+			s.look(140, nil, event(released, a), event(acquired, b), event(released, b),
+				history.Event{Type: acquired, Owner: "somebody", Token: 3})
+		}, []string{"claims"}},
+		"tokens that do not grow over a deletion": {func(s *story, a, b history.Operation) {
+			s.look(30, nil, event(acquired, a))
+			s.look(140, nil, event(released, a), event(acquired, b), event(released, b))
+			s.seq = 0
+			s.fault(history.Fault{Kind: plan.Delete, Lock: "x", Worker: -1, Hits: 1}, 141, 142)
+			s.op(history.Try, 150, 0, func(op *history.Operation) { op.Outcome, op.Return, op.Owner = history.Unknown, 0, "late" })
+			s.look(200, func(l *history.Look) { l.Anew = true }, history.Event{Type: acquired, Owner: "late", Token: 2})
+		}, []string{"claims", "linearizability", "tokens"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, a, b := twoGrants()
+			c.tell(s, a, b)
+			s.expectAudited(t, c.want...)
+		})
+	}
+}
+
+func TestUnknownOutcomesAreResolved(t *testing.T) {
+	s := newStory()
+	s.look(0, nil)
+	unknown := func(op *history.Operation) { op.Outcome, op.Return = history.Unknown, 0 }
+	applied := *s.op(history.Try, 5, 0, unknown)
+	s.op(history.Try, 6, 0, unknown) // not applied
+	applied.Token = 1
+	s.look(30, nil, event(acquired, applied))
+	s.op(history.Unlock, 40, 0, func(op *history.Operation) { unknown(op); op.Token = 1 })
+	s.look(60, nil, event(released, applied))
+	s.expectAudited(t)
+	verdict := Judge(&s.History, Rules{Audited: true, Patience: 1e9})
+	if want := (Unknown{Total: 3, Applied: 2, NotApplied: 1}); verdict.Unknown != want {
+		t.Errorf("unknown outcomes %+v, want %+v", verdict.Unknown, want)
+	}
+	s.Looks[2].Gap = 3
+	s.expectAudited(t, "audit", "unknown")
+}
+
+func TestWatchers(t *testing.T) {
+	for name, c := range map[string]struct {
+		tell func(s *story, told func(seq, missed int64, events ...history.Event), e []history.Event)
+		want []string
+	}{
+		"each once": {func(_ *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			told(0, 0)
+			told(1, 0, e[0])
+			told(4, 0, e[1], e[2], e[3])
+		}, nil},
+		"the last is missing": {func(_ *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			told(0, 0)
+			told(3, 0, e[0], e[1], e[2])
+		}, []string{"events"}},
+		"one twice": {func(_ *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			told(0, 0)
+			told(2, 0, e[0], e[1])
+			told(4, 0, e[1], e[2], e[3])
+		}, []string{"events"}},
+		"one left out": {func(_ *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			told(0, 0)
+			told(1, 0, e[0])
+			told(4, 0, e[2], e[3])
+		}, []string{"events"}},
+		"one left out, and told so": {func(_ *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			told(0, 0)
+			told(1, 0, e[0])
+			told(4, 1, e[2], e[3])
+		}, nil},
+		"one that never was": {func(_ *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			told(0, 0)
+			e[0].Owner = "somebody"
+			told(4, 0, e...)
+		}, []string{"events"}},
+		"gone, though nobody deleted it": {func(s *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			told(4, 0)
+			s.Changes = append(s.Changes, history.Change{Watcher: "w0.1-0", Lock: "x", At: at(300)})
+			told(4, 0, e...)
+		}, []string{"events"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, a, b := twoGrants()
+			s.look(30, nil, event(acquired, a))
+			s.look(140, nil, event(released, a), event(acquired, b), event(released, b))
+			var all []history.Event
+			for _, l := range s.Looks {
+				all = append(all, l.Events...)
+			}
+			c.tell(s, func(seq, missed int64, events ...history.Event) {
+				s.Changes = append(s.Changes, history.Change{
+					Watcher: "w0.1-0", Lock: "x", At: at(200 + len(s.Changes)), Exists: true, Seq: seq, Missed: missed, Events: events,
+				})
+			}, all)
+			s.expectAudited(t, c.want...)
+		})
+	}
+}
+
+// TestDocumentMadeAnewWithoutEvents: who held the lock in the old document does not hold it in the new one, also if that is first seen
+// before anything happened to it.
+func TestDocumentMadeAnewWithoutEvents(t *testing.T) {
+	s := newStory()
+	s.look(0, nil)
+	a := s.grant(5, 20, 1)
+	s.look(30, nil, event(acquired, a))
+	s.fault(history.Fault{Kind: plan.Delete, Lock: "x", Worker: -1, Hits: 1}, 31, 32)
+	s.seq = 0
+	s.look(40, func(l *history.Look) { l.Anew = true })
+	b := s.grant(45, 60, 2)
+	s.unlock(b, 70, 75)
+	s.look(80, nil, event(acquired, b), event(released, b))
+	s.expectAudited(t)
+}

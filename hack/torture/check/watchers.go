@@ -1,0 +1,122 @@
+//go:build linux
+
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mongolock/operator/hack/torture/history"
+	"github.com/mongolock/operator/hack/torture/plan"
+)
+
+// told is what a watcher knows of a lock.
+type told struct {
+	seq   int64
+	first history.Stamp
+}
+
+// watchers checks what watchers were told: each event once, in order, the same as is stored, or how many they missed; and in the end the
+// last one.
+func (j *judge) watchers() {
+	known := map[string]map[string]*told{}
+	for i := range j.h.Changes {
+		c := &j.h.Changes[i]
+		if j.log[c.Lock] == nil {
+			continue
+		}
+		if known[c.Watcher] == nil {
+			known[c.Watcher] = map[string]*told{}
+		}
+		j.looked("events")
+		if t := known[c.Watcher][c.Lock]; t != nil {
+			j.follows(t, c)
+		} else {
+			known[c.Watcher][c.Lock] = &told{first: c.At}
+		}
+		known[c.Watcher][c.Lock].seq = c.Seq
+		j.stored(c)
+	}
+	for watcher, locks := range known {
+		if !j.livedOn(watcher) {
+			continue
+		}
+		for lock, t := range locks {
+			if l := j.log[lock]; t.seq != l.last {
+				j.violated("events", lock, j.h.End, j.h.End, "watcher %s was told of event %d last, and there are %d", watcher, t.seq, l.last)
+			}
+		}
+	}
+}
+
+// follows checks that a change continues where the watcher's knowledge ends, or begins anew if the document did.
+func (j *judge) follows(t *told, c *history.Change) {
+	if !c.Exists {
+		if !j.deleted(c.Lock, t.first, c.At) {
+			j.violated("events", c.Lock, t.first, c.At, "watcher %s was told that it is gone", c.Watcher)
+		}
+		return
+	}
+	next := t.seq
+	if len(c.Events) > 0 && c.Events[0].Seq != next+1+c.Missed || c.Seq < next {
+		if c.Missed == 0 && len(c.Events) > 0 && c.Events[0].Seq != 1 || !j.deleted(c.Lock, t.first, c.At) {
+			j.violated("events", c.Lock, t.first, c.At, "watcher %s was told of events from %d on, %d missed, after event %d", c.Watcher, firstSeq(c), c.Missed, t.seq)
+			return
+		}
+		next = firstSeq(c) - 1 - c.Missed
+	}
+	next += c.Missed
+	for _, e := range c.Events {
+		if next++; e.Seq != next {
+			j.violated("events", c.Lock, t.first, c.At, "watcher %s was told of event %d instead of %d", c.Watcher, e.Seq, next)
+			return
+		}
+	}
+	if c.Seq != next {
+		j.violated("events", c.Lock, t.first, c.At, "watcher %s was told of events up to %d of %d", c.Watcher, next, c.Seq)
+	}
+}
+
+func firstSeq(c *history.Change) int64 {
+	if len(c.Events) == 0 {
+		return c.Seq + 1
+	}
+	return c.Events[0].Seq
+}
+
+// deleted tells whether the lock's document was deleted, or replaced for a while.
+func (j *judge) deleted(lock string, from, to history.Stamp) bool {
+	return slices.ContainsFunc(j.h.Faults, func(f history.Fault) bool {
+		document := f.Kind == plan.Delete || f.Kind == plan.Purge || f.Kind == plan.Foreign || f.Kind == plan.Malformed
+		return document && f.Lock == lock && f.From <= to && f.Until >= from
+	})
+}
+
+// stored checks that the events of a change are those that are stored.
+func (j *judge) stored(c *history.Change) {
+	l := j.log[c.Lock]
+	for _, e := range c.Events {
+		same := func(s *logged) bool { return s.Event == e }
+		if !slices.ContainsFunc(l.sequence[e.Seq], same) && !l.incomplete() {
+			j.violated("events", c.Lock, c.At, c.At, "watcher %s was told of %+v, which is not stored", c.Watcher, e)
+		}
+	}
+}
+
+// livedOn tells whether a watcher lived until the end.
+func (j *judge) livedOn(watcher string) bool {
+	for _, e := range j.h.Exits {
+		if strings.HasPrefix(watcher, fmt.Sprintf("w%d.%d-", e.Worker, e.Incarnation)) {
+			return true
+		}
+	}
+	return false
+}

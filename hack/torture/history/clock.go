@@ -1,0 +1,43 @@
+//go:build linux
+
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package history
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stamp is a time in nanoseconds on the machine's monotonic clock, which all processes share and nobody can set. 0 means never.
+type Stamp int64
+
+// Now is the time of the machine's monotonic clock.
+func Now() Stamp {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		panic(fmt.Sprintf("the monotonic clock cannot be read: %v", err)) // the kernel always has it
+	}
+	return Stamp(now.Nano())
+}
+
+// At turns a time of this process's monotonic clock, such as a lease's deadline, into a stamp.
+func At(t time.Time) Stamp {
+	if t.IsZero() {
+		return 0
+	}
+	return Now().Add(time.Until(t))
+}
+
+// Add is the stamp d later.
+func (s Stamp) Add(d time.Duration) Stamp { return s + Stamp(d) }
+
+// Sub is the time from t to s.
+func (s Stamp) Sub(t Stamp) time.Duration { return time.Duration(s - t) }

@@ -1,0 +1,81 @@
+//go:build linux
+
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/mongolock/operator/hack/torture/history"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+// inspect records what is left in the database after all clients were closed.
+func (n *run) inspect(ctx context.Context) error {
+	left := func(format string, args ...any) {
+		n.history.Write(history.Record{Leftover: &history.Leftover{What: fmt.Sprintf(format, args...)}})
+	}
+	if open := n.crew.Connections(); open > 0 {
+		left("%d connections of workers are open", open)
+	}
+	names, err := n.database.ListCollectionNames(ctx, bson.D{})
+	if err != nil {
+		return err
+	}
+	expected := allLocks()
+	for _, name := range names {
+		if _, ok := expected[name]; !ok {
+			left("a collection %q", name)
+		}
+	}
+	for name, locks := range expected {
+		client, err := mongolock.New(ctx, n.database, mongolock.WithCollection(name))
+		if err != nil {
+			return err
+		}
+		for state, err := range client.List(ctx) {
+			if err != nil {
+				return errors.Join(err, client.Close(ctx))
+			}
+			if len(state.Holders)+len(state.Waiters) > 0 {
+				left("lock %q has holders %v and waiters %v", state.ID, state.Holders, state.Waiters)
+			}
+		}
+		if err := client.Close(ctx); err != nil {
+			return err
+		}
+		if err := n.strays(ctx, name, locks, left); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strays are documents that are none of a lock of this run, nor the one with which clients take turns to purge.
+func (n *run) strays(ctx context.Context, collection string, locks []string, left func(string, ...any)) error {
+	cursor, err := n.database.Collection(collection).Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$nin", Value: locks}}}})
+	if err != nil {
+		return err
+	}
+	var documents []bson.Raw
+	if err := cursor.All(ctx, &documents); err != nil {
+		return err
+	}
+	for _, document := range documents {
+		if name := document.Lookup("_id").StringValue(); !strings.HasSuffix(name, "/purge") {
+			left("a document %q in %s", name, collection)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+//go:build linux
+
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/mongolock/operator/hack/torture/audit"
+	"github.com/mongolock/operator/hack/torture/check"
+	"github.com/mongolock/operator/hack/torture/history"
+	"github.com/mongolock/operator/hack/torture/plan"
+	"github.com/mongolock/operator/hack/torture/worker"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+// patience is for the search for a linearization of one lock.
+const patience = 5 * time.Minute
+
+// runLock lets the crew work with the real lock, under faults, and judges it.
+func (r *rig) runLock(ctx context.Context, report *report) (err error) {
+	s := r.settings
+	r.screen.say("mongolock: %d workers, %d locks, %s, faults: %s", s.workers, len(breakable()), s.duration, strings.Join(s.kinds, " "))
+	n, err := r.newRun("lock", true, s.workers, orders)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close(ctx)) }()
+	if n.admin, err = mongolock.New(ctx, n.database, mongolock.WithCollection(mainRoom)); err != nil {
+		return err
+	}
+	for lock := range sharedLocks {
+		if err := n.declare(ctx, lock); err != nil {
+			return err
+		}
+	}
+	stopAudit := n.startAudit(ctx)
+	p := &progress{screen: r.screen, run: n}
+	stopProgress := goUntilStopped(ctx, p.print)
+	err = n.work(ctx, s.duration, plan.Faults(s.seed, s.duration, s.kinds, s.workers, breakable()), p.tell)
+	stopProgress()
+	if err == nil {
+		n.auditor.Look(ctx) // the last word
+	}
+	stopAudit()
+	if err != nil {
+		return err
+	}
+	if err := n.inspect(ctx); err != nil {
+		return err
+	}
+	return r.judgeLock(ctx, n, report)
+}
+
+func (n *run) startAudit(ctx context.Context) (stop func()) {
+	locks := map[*mongo.Collection][]string{}
+	for name, names := range allLocks() {
+		locks[n.database.Collection(name)] = names
+	}
+	n.auditor = audit.New(n.history, locks)
+	return goUntilStopped(ctx, n.auditor.Run)
+}
+
+func (r *rig) judgeLock(ctx context.Context, n *run, report *report) error {
+	r.screen.say("Judging")
+	defer r.screen.during(ctx, "judging")()
+	rules := check.Rules{
+		Capacity: map[string]int{}, Audited: true, RetryPeriod: worker.RetryPeriod, Floor: r.settings.floor, Faults: r.settings.kinds,
+		Patience: patience,
+	}
+	for lock := range sharedLocks {
+		rules.Capacity[lock] = sharedCapacity
+	}
+	h, verdict, err := n.judge(rules)
+	if err != nil {
+		return err
+	}
+	report.Verdict = verdict
+	report.Twins = twins(h)
+	for _, v := range verdict.Violations {
+		name := strings.ReplaceAll(v.Check+"-"+v.Lock, "/", "-")
+		if err := writeWindow(h, v, filepath.Join(r.settings.out, name+".txt")); err != nil {
+			return err
+		}
+		if v.Check == "linearizability" {
+			if err := check.Draw(h, rules, v, filepath.Join(r.settings.out, name+".html")); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// twins counts the acquisitions with an owner's name that others used too.
+func twins(h *history.History) int {
+	n := 0
+	for _, op := range h.Operations {
+		if op.Outcome == history.OK && strings.HasPrefix(op.Owner, plan.TwinPrefix) {
+			n++
+		}
+	}
+	return n
+}

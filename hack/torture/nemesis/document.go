@@ -1,0 +1,143 @@
+//go:build linux
+
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/mongolock/operator/hack/torture/history"
+	"github.com/mongolock/operator/hack/torture/plan"
+)
+
+const (
+	// retryPeriod is the time between two tries to find a document as a fault wants it, or to put it back.
+	retryPeriod = 3 * time.Millisecond
+	// restoreTime bounds putting a document back; the server may be coming back from another fault.
+	restoreTime = 30 * time.Second
+)
+
+// rubbish are the ways to spoil a document: a field and what is written into it.
+var rubbish = []bson.D{
+	{{Key: "state", Value: "rubbish"}},
+	{{Key: "v", Value: "two"}},
+	{{Key: "v", Value: int32(99)}},
+}
+
+// hitDocument deletes the document of a lock, or spoils it for a while.
+func (n *Nemesis) hitDocument(ctx context.Context, fault plan.Fault, record *history.Fault) error {
+	if fault.Kind == plan.Purge || fault.Kind == plan.Delete {
+		return n.deleteDocument(ctx, fault, record)
+	}
+	return n.spoilDocument(ctx, fault, record)
+}
+
+// deleteDocument deletes the document when the lock is free and nobody waits for it, as a purge does, or when it is held.
+func (n *Nemesis) deleteDocument(ctx context.Context, fault plan.Fault, record *history.Fault) error {
+	filter := bson.D{{Key: "_id", Value: fault.Lock}}
+	if fault.Kind == plan.Purge {
+		filter = append(filter, bson.E{Key: "state.holders", Value: bson.D{{Key: "$size", Value: 0}}},
+			bson.E{Key: "state.waiters", Value: bson.D{{Key: "$size", Value: 0}}})
+	} else {
+		filter = append(filter, bson.E{Key: "state.holders.0", Value: bson.D{{Key: "$exists", Value: true}}})
+	}
+	collection := n.Collections[fault.Lock]
+	for end := history.Now().Add(fault.For); record.Hits == 0 && ctx.Err() == nil && history.Now() < end; wait(ctx, retryPeriod) {
+		record.From = history.Now()
+		err := n.Auditor.Between(func(observe func(string, bson.Raw)) error {
+			old, err := collection.FindOneAndDelete(ctx, filter).Raw()
+			if err == nil {
+				record.Hits = 1
+				observe(fault.Lock, old)
+				observe(fault.Lock, nil)
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, mongo.ErrNoDocuments) && ctx.Err() == nil {
+			return err
+		}
+	}
+	if record.Hits == 0 {
+		return nil
+	}
+	return n.Declare(ctx, fault.Lock)
+}
+
+// spoilDocument makes the document of a lock one that is none, and puts back what it was, if nobody has touched it.
+func (n *Nemesis) spoilDocument(ctx context.Context, fault plan.Fault, record *history.Fault) error {
+	collection := n.Collections[fault.Lock]
+	id := bson.D{{Key: "_id", Value: fault.Lock}}
+	spoilt := bson.D{{Key: "_id", Value: fault.Lock}, {Key: "recipe", Value: "somebody else's document"}}
+	var old bson.Raw
+	err := n.Auditor.Between(func(observe func(string, bson.Raw)) error {
+		var err error
+		if fault.Kind == plan.Foreign {
+			old, err = collection.FindOneAndReplace(ctx, id, spoilt).Raw()
+		} else {
+			change := rubbish[fault.Variant%len(rubbish)]
+			record.Detail = fmt.Sprintf("%s = %v", change[0].Key, change[0].Value)
+			old, err = collection.FindOneAndUpdate(ctx, id, bson.D{{Key: "$set", Value: change}}).Raw()
+		}
+		if err == nil {
+			observe(fault.Lock, old)
+		}
+		return err
+	})
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil // it was deleted before, and nobody has needed it since
+	}
+	if err != nil {
+		return err
+	}
+	record.Hits = 1
+	before, err := read(ctx, collection, id)
+	if err != nil {
+		return err
+	}
+	wait(ctx, fault.For)
+	return n.putBack(context.WithoutCancel(ctx), collection, fault, before, old)
+}
+
+// putBack puts the old document back. A spoilt one that was changed meanwhile is a finding.
+func (n *Nemesis) putBack(ctx context.Context, collection *mongo.Collection, fault plan.Fault, spoilt, old bson.Raw) error {
+	ctx, cancel := context.WithTimeout(ctx, restoreTime)
+	defer cancel()
+	id := bson.D{{Key: "_id", Value: fault.Lock}}
+	for {
+		now, err := read(ctx, collection, id)
+		if err == nil && string(now) != string(spoilt) {
+			what := fmt.Sprintf("the document of %s was spoilt (%s, %s) and then written to: it was %s and became %s",
+				fault.Lock, fault.Kind, rubbish[fault.Variant%len(rubbish)], spoilt, now)
+			n.History.Write(history.Record{Leftover: &history.Leftover{What: what}})
+		}
+		if err == nil {
+			_, err = collection.ReplaceOne(ctx, id, old, options.Replace().SetUpsert(true))
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		wait(ctx, retryPeriod)
+	}
+}
+
+// read reads a document as it is; nil when there is none.
+func read(ctx context.Context, collection *mongo.Collection, id bson.D) (bson.Raw, error) {
+	document, err := collection.FindOne(ctx, id).Raw()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, nil
+	}
+	return document, err
+}
