@@ -14,10 +14,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-logr/logr"
 	"go.uber.org/zap/zapcore"
@@ -117,21 +120,55 @@ func parse(args []string, environment func(string) (string, bool)) (*settings, e
 			name = "MONGOLOCK_" + name
 		}
 		if value, ok := environment(name); ok {
-			if err := fl.Value.Set(value); err != nil {
-				invalid = errors.Join(invalid, fmt.Errorf("environment variable %s: %w", name, err))
+			if fl.Value.Set(value) != nil { // whose error may quote the value
+				invalid = errors.Join(invalid, fmt.Errorf("environment variable %s: the value cannot be used, see --help", name))
 			}
 		}
 	})
 	if invalid != nil {
 		return nil, invalid
 	}
-	if err := f.Parse(args); err != nil {
+	f.SetOutput(io.Discard)
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		f.SetOutput(os.Stderr)
+		f.Usage()
 		return nil, err
+	case err != nil:
+		return nil, flagError(f, args[:len(args)-f.NArg()])
 	}
 	if err := s.validate(f.NArg()); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// flagName is what can be quoted of a flag that there is not.
+var flagName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// flagError says which flag is wrong, the last of those that were read. It quotes nothing else, unlike package flag: a connection string
+// may have got there.
+func flagError(f *flag.FlagSet, read []string) error {
+	var name string
+	for i := 0; i < len(read); i++ {
+		var hasValue bool
+		name, _, hasValue = strings.Cut(strings.TrimLeft(read[i], "-"), "=")
+		if fl := f.Lookup(name); fl != nil && !hasValue && !isBool(fl) {
+			i++ // the next argument is its value
+		}
+	}
+	switch {
+	case f.Lookup(name) != nil:
+		return fmt.Errorf("--%s: the value is missing or cannot be used, see --help", name)
+	case !flagName.MatchString(name):
+		return errors.New("an argument that begins with a dash is no flag, see --help")
+	}
+	return fmt.Errorf("flag provided but not defined: -%s, see --help", name)
+}
+
+func isBool(fl *flag.Flag) bool {
+	b, ok := fl.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
 }
 
 // validate refuses what cannot work. It quotes nothing: people do put a connection string into the wrong place.
@@ -142,10 +179,11 @@ func (s *settings) validate(arguments int) error {
 	case strings.Contains(s.uriFile, "://"):
 		return errors.New("--mongodb-uri-file takes the name of a file that has the connection string in it, not the string itself; " +
 			"to pass the string use the environment variable MONGODB_URI")
-	case s.database == "" || len(s.database) > 63 || strings.ContainsAny(s.database, "/\\. \"$*<>:|?\x00"):
-		return errors.New("--mongodb-database must have 1 to 63 bytes and none of the characters /\\. \"$*<>:|?")
-	case s.collection == "" || len(s.database)+1+len(s.collection) > 255 || strings.ContainsAny(s.collection, "$\x00") || strings.HasPrefix(s.collection, "system."):
-		return errors.New("--mongodb-collection must have at least 1 byte, with the database's name and a dot at most 255, no $, and not begin with \"system.\"")
+	case s.database == "" || len(s.database) > 63 || strings.ContainsAny(s.database, "/\\. \"$*<>:|?\x00") || !utf8.ValidString(s.database):
+		return errors.New("--mongodb-database must have 1 to 63 bytes of UTF-8 and none of the characters /\\. \"$*<>:|?")
+	case s.collection == "" || len(s.database)+1+len(s.collection) > 255 || strings.ContainsAny(s.collection, "$\x00") ||
+		strings.HasPrefix(s.collection, "system.") || !utf8.ValidString(s.collection):
+		return errors.New("--mongodb-collection must have at least 1 byte of UTF-8, with the database's name and a dot at most 255, no $, and not begin with \"system.\"")
 	}
 	return nil
 }
