@@ -76,6 +76,10 @@ test: testenv ## Run all tests on real servers, with the race detector.
 	@go build -o $(LOCALBIN)/testsum ./hack/testsum
 	@go test -json -race -count=1 -p 2 -timeout 8m ./... | $(LOCALBIN)/testsum
 
+.PHONY: fuzz
+fuzz: ## Fuzz with every fuzz target, one after another; FUZZTIME=5m: how long each, default 1m.
+	@hack/fuzz.sh $(or $(FUZZTIME),1m)
+
 .PHONY: mongodb
 mongodb: ## Start a MongoDB for your own use and print its URI.
 	@hack/mongodb.sh start
