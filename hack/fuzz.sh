@@ -25,7 +25,7 @@ while read -r package target; do
 	printf '\n[%d/%d] %s in %s, for %s\n' "$n" "$total" "$target" "$package" "$1"
 	# Coverage differs from run to run, by the garbage collector and the order of maps, so to minimise an input for as long as it
 	# takes, which is a minute by default, would be most of the work.
-	go test -run '^$' -fuzz "^$target\$" -fuzztime "$1" -fuzzminimizetime 50x -parallel "$(nproc)" "$package" </dev/null ||
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$1" -fuzzminimizetime 50x -parallel "$(getconf _NPROCESSORS_ONLN)" "$package" </dev/null ||
 		failed+=("$target")
 done <<<"$all"
 

@@ -84,3 +84,21 @@ func TestDamagedDocumentsAreForeign(t *testing.T) {
 		}
 	}
 }
+
+// A document that cannot be read blinds nobody who waits for another lock.
+func TestUnreadableGlimpse(t *testing.T) {
+	s := newTestServer(t)
+	c := s.client(t)
+	for _, id := range []string{"damaged", "whole"} {
+		defer mustUnlock(t, mustLock(t, c, id))
+	}
+	s.setStored(t, "damaged", "state.grants", "many")
+	seen, err := c.store.glance(t.Context(), []string{"damaged", "whole"})
+	if err != nil || len(seen) != 1 || seen[0].ID != "whole" || len(seen[0].State.Holders) != 1 {
+		t.Errorf("seen %+v, %v", seen, err)
+	}
+	if state, err := c.Get(t.Context(), "damaged"); !errors.Is(err, ErrForeignDocument) {
+		t.Errorf("Get: %+v, %v, want ErrForeignDocument", state, err)
+	}
+	s.setStored(t, "damaged", "state.grants", int64(1))
+}

@@ -194,7 +194,7 @@ func (s *changeTest) fetch() {
 			s.Fatalf("event %+v comes after the one before %d: %+v", e, s.told, change)
 		}
 	}
-	if s.told != change.State.Seq || len(change.Events) > ringSize || len(change.Events) == 0 && change.Missed > 0 {
+	if s.told != change.State.Seq || change.Missed < 0 || len(change.Events) > ringSize || len(change.Events) == 0 && change.Missed > 0 {
 		s.Fatalf("the consumer knows of %d events: %+v", s.told, change)
 	}
 }

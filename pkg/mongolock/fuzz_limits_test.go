@@ -64,7 +64,8 @@ func FuzzLimitsOfAnAcquisition(f *testing.F) {
 	}
 	f.Add(strings.Repeat(euro, 171), "owner", "", "", uint8(0), 15*second, int64(0), second, second)
 	f.Add("x", strings.Repeat(euro, 86), "", "", uint8(0), 15*second, int64(0), second, second)
-	f.Add("x", "owner", "", strings.Repeat("v", 256), uint8(16), 15*second, int64(0), second, second)
+	f.Add("x", "owner", "", strings.Repeat("v", MaxMetadataBytes-1), uint8(1), 15*second, int64(0), second, second)
+	f.Add("x", "owner", "", strings.Repeat("v", MaxMetadataBytes), uint8(1), 15*second, int64(0), second, second)
 	for _, n := range []int64{-1 << 63, -1, 0, 1, second - 1, second, second + 1, hours, hours + 1, 1<<63 - 1} {
 		f.Add("x", "owner", "", "", uint8(0), n, int64(0), second, second)
 		f.Add("x", "owner", "", "", uint8(0), 2*second, n, second, second)
@@ -124,6 +125,7 @@ func FuzzLimitsOfAClient(f *testing.F) {
 	f.Add("", "dlocks", int64(0), 0, false, int64(0), true, int64(0), "")
 	f.Add("dlocks", "", minute+1, MaxCapacity, false, int64(MaxLease), false, int64(-1), notUTF8)
 	f.Add("x", "x", int64(maxGrace)+1e9, MaxCapacity+1, false, int64(MaxLease)+1e6, false, int64(1<<62), strings.Repeat(euro, 86))
+	f.Add("x", "x", int64(0), 0, false, int64(MinLease)+1, false, int64(1), strings.Repeat("r", MaxReasonBytes))
 	f.Add("x", "x", -minute, -1, false, int64(MinLease)-1, false, int64(-1<<63), "$reason")
 	c := newClient(f.Context(), newSettings(nil), newFakeStore(), nil, func() time.Duration { return 0 })
 	if err := c.Close(context.WithoutCancel(f.Context())); err != nil { // what is accepted gets no further
