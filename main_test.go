@@ -25,7 +25,6 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/mongolock/operator/hack/faultproxy"
-	"github.com/mongolock/operator/hack/fuzzing"
 	"github.com/mongolock/operator/hack/servers/servertest"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
@@ -43,9 +42,6 @@ const (
 var shortLease = []string{"--leader-election-lease-duration=4s", "--leader-election-renew-deadline=3s", "--leader-election-retry-period=500ms"}
 
 func TestMain(m *testing.M) {
-	if fuzzing.Alone() {
-		os.Exit(m.Run())
-	}
 	servertest.Run(m, servertest.MongoDB, servertest.Kubernetes)
 }
 

@@ -11,7 +11,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -38,7 +37,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/mongolock/operator/api/v1alpha1"
-	"github.com/mongolock/operator/hack/fuzzing"
 	"github.com/mongolock/operator/hack/servers"
 	"github.com/mongolock/operator/hack/servers/servertest"
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -60,9 +58,6 @@ func TestMain(m *testing.M) {
 	// The tests wait most of the time, so more of them run at once than there are processors; -parallel still wins.
 	if err := flag.Set("test.parallel", "5"); err != nil {
 		panic(err)
-	}
-	if fuzzing.Alone() {
-		os.Exit(m.Run())
 	}
 	servertest.Run(m, servertest.MongoDB, servertest.Kubernetes)
 }

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/mongolock/operator/hack/screen"
 )
 
 // handOffLimit bounds a turn of hand-offs: a waiter that waits longer was forgotten.
@@ -27,7 +29,7 @@ const handOffLimit = time.Minute
 
 // bench is one run.
 type bench struct {
-	screen   *screen
+	screen   *screen.Screen
 	plan     plan
 	random   *mathrand.Rand
 	uri      string
@@ -49,24 +51,24 @@ type bench struct {
 }
 
 // run runs the benchmark and returns the exit code. ctx ends by a signal.
-func run(ctx context.Context, s *screen, p plan) int {
+func run(ctx context.Context, s *screen.Screen, p plan) int {
 	b := &bench{
 		screen: s, plan: p, random: mathrand.New(mathrand.NewPCG(p.seed, 0)),
 		throughput: map[string]float64{}, overtaken: map[string]int{},
 	}
-	s.say("Seed %d", p.seed)
+	s.Say("Seed %d", p.seed)
 	err := b.measure(ctx)
 	if err == nil {
 		err = b.tell(ctx)
 	}
-	s.say("Stopping everything")
+	s.Say("Stopping everything")
 	err = errors.Join(err, b.cleanUp())
 	switch {
 	case ctx.Err() != nil:
-		s.say("Interrupted: nothing was written.")
+		s.Say("Interrupted: nothing was written.")
 		return 130
 	case err != nil:
-		s.say("The benchmark failed: %v", err)
+		s.Say("The benchmark failed: %v", err)
 		return 1
 	}
 	return 0
@@ -85,7 +87,7 @@ func (b *bench) measure(ctx context.Context) error {
 			return err
 		}
 		if note := busy.foreign(); note != "" {
-			b.screen.say("  CAUTION: %s: the figures above are disturbed", busy)
+			b.screen.Say("  CAUTION: %s: the figures above are disturbed", busy)
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -96,19 +98,19 @@ func (b *bench) measure(ctx context.Context) error {
 
 // measureCycle measures how long it takes to acquire and release a free lock.
 func (b *bench) measureCycle(ctx context.Context) error {
-	b.screen.say("Cycle: acquire and release a free lock, %d times each", b.plan.cycles)
+	b.screen.Say("Cycle: acquire and release a free lock, %d times each", b.plan.cycles)
 	return b.inBlocks(ctx, &b.cycle, b.plan.cycles, func(c contender) measure { return c.cycle })
 }
 
 // measureDenied measures how long it takes to be refused.
 func (b *bench) measureDenied(ctx context.Context) error {
-	b.screen.say("Denied: be refused a lock that is held, %d times each", b.plan.denials)
+	b.screen.Say("Denied: be refused a lock that is held, %d times each", b.plan.denials)
 	return b.inBlocks(ctx, &b.denied, b.plan.denials, func(c contender) measure { return c.denied })
 }
 
 // inBlocks takes n samples of each contender, in small blocks.
 func (b *bench) inBlocks(ctx context.Context, into *set, n int, of func(contender) measure) error {
-	defer b.screen.during(ctx, "measuring")()
+	defer b.screen.During(ctx, "measuring")()
 	contenders := slices.DeleteFunc(slices.Clone(b.contenders), func(c contender) bool { return of(c) == nil })
 	into.order(contenders)
 	warmUp := func(c contender) error { _, err := of(c)(ctx, b.plan.warmUp); return err }
@@ -124,8 +126,8 @@ func (b *bench) inBlocks(ctx context.Context, into *set, n int, of func(contende
 
 // measureThroughput measures how many locks can be acquired and released in a second.
 func (b *bench) measureThroughput(ctx context.Context) error {
-	b.screen.say("Throughput: %d at a time, %d times %s each", b.plan.goroutines, b.plan.throughputRounds, b.plan.throughputBlock)
-	defer b.screen.during(ctx, "measuring")()
+	b.screen.Say("Throughput: %d at a time, %d times %s each", b.plan.goroutines, b.plan.throughputRounds, b.plan.throughputBlock)
+	defer b.screen.During(ctx, "measuring")()
 	contenders := slices.DeleteFunc(slices.Clone(b.contenders), func(c contender) bool { return c.throughput == nil })
 	// The first round makes the documents and the connections, and does not count.
 	for _, count := range []int{1, b.plan.throughputRounds} {
@@ -147,7 +149,7 @@ func (b *bench) measureHandOff(ctx context.Context) error {
 	contenders := slices.DeleteFunc(slices.Clone(b.contenders), func(c contender) bool { return c.handOff == nil })
 	b.handOff.order(contenders)
 	total := b.plan.rounds * b.plan.pairs
-	b.screen.say("Hand-off: %d each, %d at a time", total, b.plan.pairs)
+	b.screen.Say("Hand-off: %d each, %d at a time", total, b.plan.pairs)
 	pairs := b.plan.pairs
 	for done := 0; done < total; {
 		crowded := false
@@ -162,7 +164,7 @@ func (b *bench) measureHandOff(ctx context.Context) error {
 		done += pairs
 		if crowded && pairs > 10 {
 			// Otherwise the machine is measured, not the locks. The same for all.
-			b.screen.say("  That was too much for this machine: %d at a time from now on", pairs/2)
+			b.screen.Say("  That was too much for this machine: %d at a time from now on", pairs/2)
 			pairs /= 2
 		}
 	}
@@ -170,7 +172,7 @@ func (b *bench) measureHandOff(ctx context.Context) error {
 }
 
 func (b *bench) handOffTurn(ctx context.Context, c contender, pairs int) (busy load, err error) {
-	defer b.screen.during(ctx, "handing over with "+c.name)()
+	defer b.screen.During(ctx, "handing over with "+c.name)()
 	ctx, cancel := context.WithTimeoutCause(ctx, b.plan.holdMax+handOffLimit, errors.New("a waiter did not get its lock in a minute"))
 	defer cancel()
 	holds := make([]time.Duration, pairs)
@@ -186,7 +188,7 @@ func (b *bench) handOffTurn(ctx context.Context, c contender, pairs int) (busy l
 		return load{}, err
 	}
 	b.handOff.add(c.name, took)
-	b.screen.say("  %s: %d samples, p50 %.1f ms, p99 %.1f ms, %s", c.name, len(took), took.p50(), took.p99(), busy)
+	b.screen.Say("  %s: %d samples, p50 %.1f ms, p99 %.1f ms, %s", c.name, len(took), took.p50(), took.p99(), busy)
 	return busy, nil
 }
 
@@ -203,10 +205,10 @@ func (b *bench) tell(ctx context.Context) (err error) {
 		return err
 	}
 	table, missed, unknown := b.judgement()
-	b.screen.block("Times:", b.times())
-	b.screen.block("Further:", b.others())
-	b.screen.block("Targets:", table)
-	b.screen.block(fmt.Sprintf("Targets missed: %d.", missed), "")
+	b.screen.Block("Times:", b.times())
+	b.screen.Block("Further:", b.others())
+	b.screen.Block("Targets:", table)
+	b.screen.Block(fmt.Sprintf("Targets missed: %d.", missed), "")
 	path, err := b.report().write(b.plan.out)
 	if err != nil {
 		return err
@@ -216,7 +218,7 @@ func (b *bench) tell(ctx context.Context) (err error) {
 		return err
 	}
 	for _, file := range append(plots, path) {
-		b.screen.say("Wrote %s", file)
+		b.screen.Say("Wrote %s", file)
 	}
 	if unknown > 0 {
 		return fmt.Errorf("figures that could not be measured: %d, see the table", unknown)

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/mongolock/operator/hack/servers"
+	"github.com/mongolock/operator/hack/task"
 )
 
 // etcdStart bounds the start of etcd.
@@ -95,7 +96,7 @@ func awaitEtcd(ctx context.Context, server *process, address string) error {
 		case !server.alive():
 			return errors.New("it ended by itself")
 		}
-		wait(ctx, 50*time.Millisecond)
+		task.Wait(ctx, 50*time.Millisecond)
 	}
 }
 

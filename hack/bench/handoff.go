@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/mongolock/operator/hack/task"
 )
 
 type (
@@ -55,7 +57,7 @@ func handOff(ctx context.Context, holder, waiter lock, id string, hold time.Dura
 		unlock, err := waiter(ctx, id)
 		grant <- granted{time.Now(), unlock, err}
 	}()
-	wait(ctx, hold)
+	task.Wait(ctx, hold)
 	begin := time.Now()
 	if err := release(ctx); err != nil {
 		return 0, errors.Join(fmt.Errorf("release %s: %w", id, err), (<-grant).err)

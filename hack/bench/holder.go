@@ -25,6 +25,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
@@ -119,7 +120,7 @@ func hold(ctx context.Context, c *lockClient, h holding, count *counter) (held, 
 	found := held{Fill: time.Since(begin)}
 	fmt.Fprintf(os.Stderr, "         %d leases acquired in %.1fs; they settle, and are measured for %s\n",
 		h.Leases, found.Fill.Seconds(), h.Window)
-	wait(ctx, h.Settle)
+	task.Wait(ctx, h.Settle)
 	after, err := occupied()
 	if err != nil {
 		return held{}, nil, err
@@ -133,7 +134,7 @@ func hold(ctx context.Context, c *lockClient, h holding, count *counter) (held, 
 	}
 	begin = time.Now()
 	count.turn(true)
-	wait(ctx, h.Window)
+	task.Wait(ctx, h.Window)
 	found.Commands, found.Window = count.turn(false), time.Since(begin)
 	usedThen, err := cpuTime()
 	found.CPU = usedThen - used

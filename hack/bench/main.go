@@ -24,6 +24,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/mongolock/operator/hack/screen"
 )
 
 func main() {
@@ -58,5 +60,5 @@ func main() {
 		p = quickPlan()
 	}
 	p.seed, p.out, p.plots = *seed, *out, *docs
-	os.Exit(run(ctx, newScreen(os.Stdout), p))
+	os.Exit(run(ctx, screen.New(os.Stdout), p))
 }

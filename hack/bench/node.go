@@ -21,6 +21,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/mongolock/operator/hack/screen"
 )
 
 // nodeFiles are the worker and the exact versions of what it needs.
@@ -29,7 +31,7 @@ import (
 var nodeFiles embed.FS
 
 // installNode puts the worker and its packages below the folder out. It is fast when they are there.
-func installNode(ctx context.Context, s *screen, out string) (dir string, err error) {
+func installNode(ctx context.Context, s *screen.Screen, out string) (dir string, err error) {
 	dir = filepath.Join(out, "node")
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -56,8 +58,8 @@ func installNode(ctx context.Context, s *screen, out string) (dir string, err er
 	if have, err := os.ReadFile(installed); err == nil && bytes.Equal(have, want) {
 		return dir, nil
 	}
-	s.say("Installing mongo-dlock with npm (the first time, a few seconds)")
-	defer s.during(ctx, "installing mongo-dlock")()
+	s.Say("Installing mongo-dlock with npm (the first time, a few seconds)")
+	defer s.During(ctx, "installing mongo-dlock")()
 	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund")
 	cmd.Dir = dir
 	if _, err := output(ctx, cmd); err != nil {

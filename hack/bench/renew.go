@@ -41,8 +41,8 @@ type renewal struct {
 
 // measureRenewal has another process hold leases, so that its processor time is that of the client alone.
 func (b *bench) measureRenewal(ctx context.Context) error {
-	b.screen.say("Renewal: a process holds %d leases of %s for %s", b.plan.leases, heldLease, b.plan.renewWindow)
-	defer b.screen.during(ctx, "holding leases")()
+	b.screen.Say("Renewal: a process holds %d leases of %s for %s", b.plan.leases, heldLease, b.plan.renewWindow)
+	defer b.screen.During(ctx, "holding leases")()
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (b *bench) measureRenewal(ctx context.Context) error {
 		return fmt.Errorf("what %s has found: %w", p.name, err)
 	}
 	b.renewal = newRenewal(b.plan.leases, h)
-	b.screen.say("  %.1f commands a round (%s), %.2f%% of a processor", b.renewal.commands, b.renewal.detail, b.renewal.cpuPercent)
+	b.screen.Say("  %.1f commands a round (%s), %.2f%% of a processor", b.renewal.commands, b.renewal.detail, b.renewal.cpuPercent)
 	return nil
 }
 

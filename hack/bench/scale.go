@@ -16,6 +16,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/mongolock/operator/hack/task"
 )
 
 const (
@@ -36,7 +38,7 @@ type crowd struct {
 
 // measureScale compares the hand-off with many waiting clients to that with one.
 func (b *bench) measureScale(ctx context.Context) error {
-	b.screen.say("Scale: hand-off of one lock with %d waiting clients, and with one; connecting them", b.plan.waiters)
+	b.screen.Say("Scale: hand-off of one lock with %d waiting clients, and with one; connecting them", b.plan.waiters)
 	few, err := b.newCrowd(ctx, 1)
 	if err != nil {
 		return err
@@ -62,7 +64,7 @@ func (b *bench) measureScale(ctx context.Context) error {
 }
 
 func (b *bench) scaleRound(ctx context.Context, n int, c *crowd) error {
-	defer b.screen.during(ctx, "handing over with "+c.name)()
+	defer b.screen.During(ctx, "handing over with "+c.name)()
 	var took samples
 	before := c.grants
 	busy, err := b.loadOf(func() (err error) {
@@ -73,7 +75,7 @@ func (b *bench) scaleRound(ctx context.Context, n int, c *crowd) error {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
 	b.scale.add(c.name, took)
-	b.screen.say("  round %d of %d, %s: %d grants, %d samples, p50 %.1f ms, p99 %.1f ms, %s",
+	b.screen.Say("  round %d of %d, %s: %d grants, %d samples, p50 %.1f ms, p99 %.1f ms, %s",
 		n+1, b.plan.scaleRounds, c.name, c.grants-before, len(took), took.p50(), took.p99(), busy)
 	return nil
 }
@@ -81,7 +83,7 @@ func (b *bench) scaleRound(ctx context.Context, n int, c *crowd) error {
 // newCrowd connects clients, one of which will hold the lock.
 func (b *bench) newCrowd(ctx context.Context, waiters int) (*crowd, error) {
 	c := &crowd{name: fmt.Sprintf("%d waiting", waiters), id: fmt.Sprintf("scale/%d", waiters)}
-	defer b.screen.during(ctx, "connecting clients")()
+	defer b.screen.During(ctx, "connecting clients")()
 	for range waiters + 1 {
 		client, err := newLockClient(ctx, b.uri, b.database, scalePool)
 		if err != nil {
@@ -144,7 +146,7 @@ func (t *turnstile) take(ctx context.Context, c *lockClient, id string, hold tim
 		return err
 	}
 	t.entered(asked, got)
-	wait(ctx, hold)
+	task.Wait(ctx, hold)
 	t.mu.Lock()
 	t.released = time.Now()
 	t.mu.Unlock()

@@ -25,8 +25,8 @@ func (b *bench) setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.screen.say("Starting MongoDB, a feed store and etcd")
-	defer b.screen.during(ctx, "starting servers and clients")()
+	b.screen.Say("Starting MongoDB, a feed store and etcd")
+	defer b.screen.During(ctx, "starting servers and clients")()
 	if err := b.startMongoDB(ctx); err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (b *bench) setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.screen.say("Everything runs on %s", product)
+	b.screen.Say("Everything runs on %s", product)
 	return nil
 }
 

@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	"github.com/mongolock/operator/hack/task"
 )
 
 // The processes that the demo is about.
@@ -38,7 +40,7 @@ func (d *demo) startOperators(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stop := goUntilStopped(ctx, d.election.run)
+	stop := task.Start(ctx, d.election.run)
 	d.onStop(func() error { stop(); return nil })
 	if _, err := d.kubectl.run(ctx, "wait", "--for=condition=Ready", "--timeout=30s", "--namespace="+namespace, "dlock", "--all"); err != nil {
 		return err

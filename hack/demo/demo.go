@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mongolock/operator/hack/task"
 )
 
 const (
@@ -119,15 +121,15 @@ func (d *demo) perform(ctx context.Context, duration time.Duration) (outcome, er
 // play runs for the given duration, or longer if a takeover takes its time, and kills the leader and a worker on the way.
 func (d *demo) play(ctx context.Context, duration time.Duration) (leader, worker *takeover, err error) {
 	end := time.Now().Add(duration)
-	wait(ctx, duration/5)
+	task.Wait(ctx, duration/5)
 	if leader, err = d.killLeader(ctx); err != nil {
 		return nil, nil, fmt.Errorf("kill the leader: %w", err)
 	}
-	wait(ctx, time.Until(end.Add(-duration*11/20)))
+	task.Wait(ctx, time.Until(end.Add(-duration*11/20)))
 	if worker, err = d.killWorker(ctx); err != nil {
 		return nil, nil, fmt.Errorf("kill a worker: %w", err)
 	}
-	wait(ctx, time.Until(end))
+	task.Wait(ctx, time.Until(end))
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/mongolock/operator/hack/task"
 )
 
 // samplePeriod is how often the operators are asked whether they lead.
@@ -44,7 +46,7 @@ func (e *election) run(ctx context.Context) {
 		e.mu.Lock()
 		e.samples = append(e.samples, s)
 		e.mu.Unlock()
-		wait(ctx, samplePeriod)
+		task.Wait(ctx, samplePeriod)
 	}
 }
 
@@ -84,7 +86,7 @@ func (e *election) leader(ctx context.Context, not *operator) (*operator, error)
 				return e.operators[i], nil
 			}
 		}
-		wait(ctx, samplePeriod/4)
+		task.Wait(ctx, samplePeriod/4)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

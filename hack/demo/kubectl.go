@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"os/exec"
 	"time"
+
+	"github.com/mongolock/operator/hack/task"
 )
 
 // kubectl runs the real kubectl against one API server.
@@ -78,7 +80,7 @@ func (k *kubectl) watch(ctx context.Context, show func(string), args ...string) 
 			if err := attend(ctx, "kubectl", cmd); err != nil {
 				show(err.Error())
 			}
-			wait(ctx, time.Second)
+			task.Wait(ctx, time.Second)
 		}
 	}()
 	return func() error {

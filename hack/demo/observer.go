@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
@@ -53,7 +54,7 @@ func (o *observer) run(ctx context.Context) {
 		close(o.changed)
 		o.changed = make(chan struct{})
 		o.mu.Unlock()
-		wait(ctx, lookPeriod)
+		task.Wait(ctx, lookPeriod)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
@@ -30,7 +31,7 @@ func (d *demo) settle(ctx context.Context, takeovers ...*takeover) (rows []row, 
 	if err := d.rest(ctx); err != nil {
 		return nil, mirror, events, err
 	}
-	for deadline := time.Now().Add(settleTimeout); ; wait(ctx, 500*time.Millisecond) {
+	for deadline := time.Now().Add(settleTimeout); ; task.Wait(ctx, 500*time.Millisecond) {
 		var objects v1alpha1.DistributedLockList
 		if err := d.kubectl.get(ctx, &objects, "dlock", "--namespace="+namespace); err != nil {
 			return nil, mirror, events, err

@@ -27,6 +27,7 @@ import (
 
 	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/hack/servers"
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
@@ -101,8 +102,8 @@ func (d *demo) done(what string, err error) {
 
 func (d *demo) build(ctx context.Context) error {
 	begin := time.Now()
-	defer goUntilStopped(ctx, func(ctx context.Context) {
-		for wait(ctx, 30*time.Second); ctx.Err() == nil; wait(ctx, 30*time.Second) {
+	defer task.Start(ctx, func(ctx context.Context) {
+		for task.Wait(ctx, 30*time.Second); ctx.Err() == nil; task.Wait(ctx, 30*time.Second) {
 			d.screen.say("Still building after %.0fs.", time.Since(begin).Seconds())
 		}
 	})()
@@ -127,7 +128,7 @@ func (d *demo) connect(ctx context.Context) error {
 		return err
 	}
 	d.observer = newObserver(client)
-	stop := goUntilStopped(ctx, d.observer.run)
+	stop := task.Start(ctx, d.observer.run)
 	d.onStop(func() error {
 		stop()
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -175,18 +176,4 @@ func (d *demo) startViews(ctx context.Context) error {
 	d.onStop(d.kubectl.watch(ctx, func(line string) { d.screen.line("event", shorten(line)) }, "events", "--namespace="+namespace,
 		"--no-headers", "-o", "custom-columns=LOCK:.involvedObject.name,REASON:.reason,MESSAGE:.message"))
 	return nil
-}
-
-// goUntilStopped runs f until the returned function is called, which waits for its end.
-func goUntilStopped(ctx context.Context, f func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f(ctx)
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
 }

@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
@@ -80,7 +81,7 @@ func work(ctx context.Context, name, database string, stdin io.Reader, stdout io
 		if err := w.take(turns, workerLocks[turn%len(workerLocks)], between(minHold, maxHold)); err != nil {
 			return err
 		}
-		wait(turns, between(minPause, maxPause))
+		task.Wait(turns, between(minPause, maxPause))
 	}
 	select {
 	case lock := <-keep:
@@ -105,7 +106,7 @@ func (w *worker) take(ctx context.Context, lock string, hold time.Duration) erro
 	if err := w.tell(report{What: acquired, Lock: lock, Token: lease.Token()}); err != nil {
 		return err
 	}
-	wait(lease.Context(ctx), hold)
+	task.Wait(lease.Context(ctx), hold)
 	what := released
 	if lease.Err() != nil {
 		what = lost
@@ -139,13 +140,3 @@ func (w *worker) tell(r report) error {
 }
 
 func between(least, most time.Duration) time.Duration { return least + rand.N(most-least) }
-
-// wait waits for d or until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

@@ -50,8 +50,8 @@ func allControls() []control {
 // runControls runs all controls side by side under pauses, and tells which were caught.
 func (r *rig) runControls(ctx context.Context) (map[string]bool, error) {
 	all := allControls()
-	r.screen.say("Controls: %d locks that are wrong on purpose have to be caught, %s", len(all), controlTime)
-	defer r.screen.during(ctx, "running the controls")()
+	r.screen.Say("Controls: %d locks that are wrong on purpose have to be caught, %s", len(all), controlTime)
+	defer r.screen.During(ctx, "running the controls")()
 	caught := map[string]bool{}
 	errs := make([]error, len(all))
 	var mu sync.Mutex
@@ -59,7 +59,7 @@ func (r *rig) runControls(ctx context.Context) (map[string]bool, error) {
 	for i, c := range all {
 		n, err := r.newRun(c.name, c.name != unguarded, controlWorkers, c.orders)
 		if err != nil {
-			return nil, err // what was made is stopped with the rig
+			return nil, err // the process ends, and what runs with it
 		}
 		running.Go(func() {
 			found, err := r.runControl(ctx, n, c)
@@ -84,10 +84,10 @@ func (r *rig) runControl(ctx context.Context, n *run, c control) (caught bool, e
 	}
 	i := slices.IndexFunc(verdict.Violations, func(v check.Violation) bool { return v.Check == c.check })
 	if i < 0 {
-		r.screen.say("  %-20s NOT CAUGHT by the check of %s", c.name, c.check)
+		r.screen.Say("  %-20s NOT CAUGHT by the check of %s", c.name, c.check)
 		return false, nil
 	}
-	r.screen.say("  %-20s caught: %s", c.name, verdict.Violations[i].Text)
+	r.screen.Say("  %-20s caught: %s", c.name, verdict.Violations[i].Text)
 	return true, nil
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/audit"
 	"github.com/mongolock/operator/hack/torture/check"
 	"github.com/mongolock/operator/hack/torture/history"
@@ -32,7 +33,7 @@ const patience = 5 * time.Minute
 // runLock lets the crew work with the real lock, under faults, and judges it.
 func (r *rig) runLock(ctx context.Context, report *report) (err error) {
 	s := r.settings
-	r.screen.say("mongolock: %d workers, %d locks, %s, faults: %s", s.workers, len(breakable()), s.duration, strings.Join(s.kinds, " "))
+	r.screen.Say("mongolock: %d workers, %d locks, %s, faults: %s", s.workers, len(breakable()), s.duration, strings.Join(s.kinds, " "))
 	n, err := r.newRun("lock", true, s.workers, orders)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func (r *rig) runLock(ctx context.Context, report *report) (err error) {
 	}
 	stopAudit := n.startAudit(ctx)
 	p := &progress{screen: r.screen, run: n}
-	stopProgress := goUntilStopped(ctx, p.print)
+	stopProgress := task.Start(ctx, p.print)
 	err = n.work(ctx, s.duration, plan.Faults(s.seed, s.duration, s.kinds, s.workers, breakable()), p.tell)
 	stopProgress()
 	if err == nil {
@@ -70,12 +71,12 @@ func (n *run) startAudit(ctx context.Context) (stop func()) {
 		locks[n.database.Collection(name)] = names
 	}
 	n.auditor = audit.New(n.history, locks)
-	return goUntilStopped(ctx, n.auditor.Run)
+	return task.Start(ctx, n.auditor.Run)
 }
 
 func (r *rig) judgeLock(ctx context.Context, n *run, report *report) error {
-	r.screen.say("Judging")
-	defer r.screen.during(ctx, "judging")()
+	r.screen.Say("Judging")
+	defer r.screen.During(ctx, "judging")()
 	rules := check.Rules{
 		Capacity: map[string]int{}, Audited: true, RetryPeriod: worker.RetryPeriod, Floor: r.settings.floor, Faults: r.settings.kinds,
 		Patience: patience,

@@ -27,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mongolock/operator/hack/screen"
 	"github.com/mongolock/operator/hack/torture/crew"
 	"github.com/mongolock/operator/hack/torture/plan"
 	"github.com/mongolock/operator/hack/torture/worker"
@@ -80,7 +81,7 @@ func main() {
 	if s.seed == 0 {
 		s.seed = uint64(time.Now().UnixNano())
 	}
-	passed, err := torture(ctx, newScreen(os.Stdout), s)
+	passed, err := torture(ctx, screen.New(os.Stdout), s)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 	}

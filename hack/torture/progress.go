@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mongolock/operator/hack/screen"
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/history"
 )
 
@@ -22,7 +24,7 @@ const progressPeriod = 5 * time.Second
 
 // progress prints what goes on.
 type progress struct {
-	screen *screen
+	screen *screen.Screen
 	run    *run
 
 	mu     sync.Mutex
@@ -39,13 +41,13 @@ func (p *progress) tell(f history.Fault) {
 // print prints a line every few seconds until ctx ends.
 func (p *progress) print(ctx context.Context) {
 	begin, last := time.Now(), p.run.crew.Operations()
-	for wait(ctx, progressPeriod); ctx.Err() == nil; wait(ctx, progressPeriod) {
+	for task.Wait(ctx, progressPeriod); ctx.Err() == nil; task.Wait(ctx, progressPeriod) {
 		now := p.run.crew.Operations()
 		p.mu.Lock()
 		faults := strings.Join(p.faults, " ")
 		p.faults = nil
 		p.mu.Unlock()
-		p.screen.say("%4.0fs of %s  %7d operations  %5.0f/s  %s", time.Since(begin).Seconds(), p.run.rig.settings.duration, now,
+		p.screen.Say("%4.0fs of %s  %7d operations  %5.0f/s  %s", time.Since(begin).Seconds(), p.run.rig.settings.duration, now,
 			float64(now-last)/progressPeriod.Seconds(), faults)
 		last = now
 	}

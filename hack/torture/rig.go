@@ -21,6 +21,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/mongolock/operator/hack/screen"
 	"github.com/mongolock/operator/hack/servers"
 	"github.com/mongolock/operator/hack/torture/plan"
 )
@@ -33,7 +34,7 @@ const (
 // rig is what all runs share: the servers, and a connection to the database past all faults.
 type rig struct {
 	settings settings
-	screen   *screen
+	screen   *screen.Screen
 	database *servers.Server
 	feed     *servers.Server
 	driver   *mongo.Client
@@ -41,13 +42,13 @@ type rig struct {
 }
 
 // torture runs the controls and then the real lock, and says whether everything was as it should be.
-func torture(ctx context.Context, screen *screen, s settings) (passed bool, err error) {
+func torture(ctx context.Context, screen *screen.Screen, s settings) (passed bool, err error) {
 	r := &rig{settings: s, screen: screen}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.setUp(ctx); err != nil {
 		return false, err
 	}
-	screen.say("seed %d: the same seed gives the same schedules", s.seed)
+	screen.Say("seed %d: the same seed gives the same schedules", s.seed)
 	report := &report{Seed: s.seed, Duration: s.duration.String()}
 	if s.controls {
 		if report.Controls, err = r.runControls(ctx); err != nil {
@@ -58,7 +59,7 @@ func torture(ctx context.Context, screen *screen, s settings) (passed bool, err 
 		return false, err
 	}
 	report.conclude()
-	screen.block("Result", report.table())
+	screen.Block("Result", report.table())
 	if err := report.write(filepath.Join(s.out, "report.json")); err != nil {
 		return false, err
 	}
@@ -74,8 +75,8 @@ func (r *rig) setUp(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	r.screen.say("Starting MongoDB and a feed store")
-	defer r.screen.during(ctx, "starting servers")()
+	r.screen.Say("Starting MongoDB and a feed store")
+	defer r.screen.During(ctx, "starting servers")()
 	var err error
 	if os.Getenv("MONGODB_URI") == "" {
 		r.database, err = servers.StartMongoDBWithClock(ctx)
@@ -116,7 +117,7 @@ func (r *rig) leaveOutImpossible(ctx context.Context) {
 			continue
 		}
 		if err := try(); err != nil {
-			r.screen.say("Without the fault %q: %v", kind, err)
+			r.screen.Say("Without the fault %q: %v", kind, err)
 			r.settings.kinds = slices.DeleteFunc(r.settings.kinds, func(k string) bool { return k == kind })
 		}
 	}

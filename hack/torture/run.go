@@ -18,6 +18,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/audit"
 	"github.com/mongolock/operator/hack/torture/check"
 	"github.com/mongolock/operator/hack/torture/crew"
@@ -94,7 +95,7 @@ func (n *run) work(ctx context.Context, duration time.Duration, faults []plan.Fa
 	}
 	err := nem.Run(ctx, n.began, faults)
 	if err == nil {
-		wait(ctx, n.began.Add(duration).Sub(history.Now()))
+		task.Wait(ctx, n.began.Add(duration).Sub(history.Now()))
 	}
 	n.history.Write(history.Record{Span: &history.Span{Begin: n.began, End: history.Now()}})
 	n.crew.Rest()
@@ -104,7 +105,7 @@ func (n *run) work(ctx context.Context, duration time.Duration, faults []plan.Fa
 	if err != nil {
 		return err
 	}
-	wait(ctx, restTime)
+	task.Wait(ctx, restTime)
 	stop, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
 	return n.crew.Stop(stop)

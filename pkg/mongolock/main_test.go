@@ -9,7 +9,6 @@ package mongolock
 
 import (
 	"context"
-	"os"
 	"testing"
 	"time"
 
@@ -18,14 +17,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/mongolock/operator/hack/faultproxy"
-	"github.com/mongolock/operator/hack/fuzzing"
 	"github.com/mongolock/operator/hack/servers/servertest"
 )
 
 func TestMain(m *testing.M) {
-	if fuzzing.Alone() {
-		os.Exit(m.Run())
-	}
 	servertest.Run(m, servertest.MongoDB, servertest.Feed)
 }
 

@@ -219,8 +219,7 @@ func (s *mongoStore) release(ctx context.Context, g grant) (departure, error) {
 	if err != nil || doc == nil {
 		return departure{}, err
 	}
-	// It was taken out in any case, but if its lease had ended before, there was nothing to release any more.
-	return departure{found: !doc.recorded(EventExpired, g.token), to: doc.handedTo()}, nil
+	return doc.departed(g.token), nil
 }
 
 func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error) {
@@ -239,9 +238,7 @@ func (s *mongoStore) evict(ctx context.Context, lock string, token int64, reason
 	if err != nil || doc == nil {
 		return departure{}, err
 	}
-	// It was taken out in any case, but its lease may have ended before. Its event cannot tell that it was evicted: so many waiters may
-	// have been granted the lock that the ring has lost it.
-	return departure{found: !doc.recorded(EventExpired, token), to: doc.handedTo()}, nil
+	return doc.departed(token), nil
 }
 
 func (s *mongoStore) sweep(ctx context.Context, after, before time.Time) (int64, error) {

@@ -11,6 +11,7 @@ package check
 
 import (
 	"slices"
+	"time"
 
 	"github.com/mongolock/operator/hack/torture/history"
 	"github.com/mongolock/operator/hack/torture/plan"
@@ -80,7 +81,7 @@ func (j *judge) tokens() {
 
 // deadlines checks that nobody believes in a lease after its deadline, and that Done is closed by then, unless the process is paused.
 func (j *judge) deadlines() {
-	const late = 1_000_000_000
+	const late = time.Second
 	for lock, grants := range j.grants {
 		for _, g := range grants {
 			deadline := g.Deadline
@@ -89,7 +90,7 @@ func (j *judge) deadlines() {
 				if b.Held && b.Deadline < b.At {
 					j.violated("deadline", lock, g.Return, b.At, "%s believed in its lease %s after the deadline", g.ID, b.At.Sub(b.Deadline))
 				}
-				if !b.Done && g.Kind != history.Lead && b.At > max(deadline, b.Deadline)+late && !j.paused(g.Worker, deadline, b.At) {
+				if !b.Done && g.Kind != history.Lead && b.At > max(deadline, b.Deadline).Add(late) && !j.paused(g.Worker, deadline, b.At) {
 					j.violated("deadline", lock, g.Return, b.At, "%s was not told by Done %s after the deadline", g.ID, b.At.Sub(max(deadline, b.Deadline)))
 				}
 				deadline = max(deadline, b.Deadline)

@@ -33,14 +33,13 @@ type judge struct {
 	verdict Verdict
 	found   map[string]int
 
-	locks      []string
-	operations map[string]*history.Operation // by ID
-	byOwner    map[string][]*history.Operation
-	grants     map[string][]*grant // by lock, in order of Return
-	byGrant    map[string]*grant   // by the ID of the acquisition
-	byToken    map[tokenOf]*grant
-	looks      map[string][]*history.Look
-	log        map[string]*eventLog
+	locks   []string
+	byOwner map[string][]*history.Operation
+	grants  map[string][]*grant // by lock, in order of Return
+	byGrant map[string]*grant   // by the ID of the acquisition
+	byToken map[tokenOf]*grant
+	looks   map[string][]*history.Look
+	log     map[string]*eventLog
 }
 
 type tokenOf struct {
@@ -68,7 +67,7 @@ func acquires(kind history.Kind) bool {
 
 func newJudge(h *history.History, rules Rules) *judge {
 	j := &judge{
-		h: h, rules: rules, found: map[string]int{}, operations: map[string]*history.Operation{},
+		h: h, rules: rules, found: map[string]int{},
 		byOwner: map[string][]*history.Operation{}, grants: map[string][]*grant{}, byGrant: map[string]*grant{},
 		byToken: map[tokenOf]*grant{}, looks: map[string][]*history.Look{}, log: map[string]*eventLog{},
 		verdict: Verdict{Linearizable: map[string]bool{}, Faults: map[string]int{}, Checked: map[string]int{}},
@@ -77,7 +76,6 @@ func newJudge(h *history.History, rules Rules) *judge {
 	for i := range h.Operations {
 		op := &h.Operations[i]
 		locks[op.Lock] = true
-		j.operations[op.ID] = op
 		if acquires(op.Kind) {
 			j.byOwner[op.Owner] = append(j.byOwner[op.Owner], op)
 		}
@@ -139,14 +137,14 @@ func (j *judge) follow() {
 
 // cutBy notes which grants a fault took away.
 func (j *judge) cutBy(f *history.Fault) {
-	switch f.Kind {
-	case plan.Delete, plan.Purge, plan.Foreign, plan.Malformed:
+	switch {
+	case plan.OnDocument(f.Kind):
 		for _, g := range j.grants[f.Lock] {
 			if f.Hits > 0 && g.Call < f.Until {
 				g.cutIf(max(f.From, g.Return))
 			}
 		}
-	case plan.Clock: // back and forth: what was granted before it is over may end at any time
+	case f.Kind == plan.Clock: // back and forth: what was granted before it is over may end at any time
 		for _, grants := range j.grants {
 			for _, g := range grants {
 				if g.Call < f.Until {

@@ -12,6 +12,7 @@ package check
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/mongolock/operator/hack/torture/history"
 )
@@ -210,7 +211,7 @@ func (l *eventLog) find(token int64, kind string) *logged {
 func (l *eventLog) incomplete() bool { return l == nil || l.gaps > 0 }
 
 // settle is how long after its return a call may still have its effect: a release in the background, or a command that was held.
-const settle = 15_000_000_000
+const settle = 15 * time.Second
 
 // explain finds the operation to which a grant went that nobody claims: one whose caller was not told, one that waited and did not take it
 // in time, or one of which a request arrived when it was over, as a held command may. Several operations may share the owner's name; the
@@ -233,7 +234,7 @@ func (j *judge) explain(lock string, e *logged) *history.Operation {
 func explains(op *history.Operation, e *logged) int {
 	ended := op.Return
 	if ended == 0 {
-		ended = never - settle
+		ended = never.Add(-settle)
 	}
 	switch {
 	case e.before > ended.Add(settle):

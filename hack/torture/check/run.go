@@ -80,8 +80,7 @@ func (j *judge) floor() {
 
 func (j *judge) outage(from, to history.Stamp) bool {
 	for _, f := range j.h.Faults {
-		global := f.Kind == plan.Database || f.Kind == plan.Terminate || f.Kind == plan.Clock
-		if global && f.From <= to && f.Until.Add(recovery) >= from {
+		if plan.Outage(f.Kind) && f.From <= to && f.Until.Add(recovery) >= from {
 			return true
 		}
 	}

@@ -95,8 +95,7 @@ func firstSeq(c *history.Change) int64 {
 // deleted tells whether the lock's document was deleted, or replaced for a while.
 func (j *judge) deleted(lock string, from, to history.Stamp) bool {
 	return slices.ContainsFunc(j.h.Faults, func(f history.Fault) bool {
-		document := f.Kind == plan.Delete || f.Kind == plan.Purge || f.Kind == plan.Foreign || f.Kind == plan.Malformed
-		return document && f.Lock == lock && f.From <= to && f.Until >= from
+		return plan.OnDocument(f.Kind) && f.Lock == lock && f.From <= to && f.Until >= from
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/history"
 	"github.com/mongolock/operator/hack/torture/plan"
 )
@@ -55,7 +56,7 @@ func (n *Nemesis) deleteDocument(ctx context.Context, fault plan.Fault, record *
 		filter = append(filter, bson.E{Key: "state.holders.0", Value: bson.D{{Key: "$exists", Value: true}}})
 	}
 	collection := n.Collections[fault.Lock]
-	for end := history.Now().Add(fault.For); record.Hits == 0 && ctx.Err() == nil && history.Now() < end; wait(ctx, retryPeriod) {
+	for end := history.Now().Add(fault.For); record.Hits == 0 && ctx.Err() == nil && history.Now() < end; task.Wait(ctx, retryPeriod) {
 		record.From = history.Now()
 		err := n.Auditor.Between(func(observe func(string, bson.Raw)) error {
 			old, err := collection.FindOneAndDelete(ctx, filter).Raw()
@@ -107,7 +108,7 @@ func (n *Nemesis) spoilDocument(ctx context.Context, fault plan.Fault, record *h
 	if err != nil {
 		return err
 	}
-	wait(ctx, fault.For)
+	task.Wait(ctx, fault.For)
 	return n.putBack(context.WithoutCancel(ctx), collection, fault, before, old)
 }
 
@@ -129,7 +130,7 @@ func (n *Nemesis) putBack(ctx context.Context, collection *mongo.Collection, fau
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		wait(ctx, retryPeriod)
+		task.Wait(ctx, retryPeriod)
 	}
 }
 

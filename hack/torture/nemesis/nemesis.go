@@ -16,11 +16,11 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/mongolock/operator/hack/servers"
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/audit"
 	"github.com/mongolock/operator/hack/torture/crew"
 	"github.com/mongolock/operator/hack/torture/history"
@@ -50,7 +50,7 @@ func (n *Nemesis) Run(ctx context.Context, begin history.Stamp, faults []plan.Fa
 	defer fail(nil)
 	var running sync.WaitGroup
 	for _, fault := range faults {
-		wait(ctx, begin.Add(fault.At).Sub(history.Now()))
+		task.Wait(ctx, begin.Add(fault.At).Sub(history.Now()))
 		if ctx.Err() != nil {
 			break
 		}
@@ -73,10 +73,10 @@ func (n *Nemesis) inject(ctx context.Context, fault plan.Fault) error {
 	for try := range tries {
 		record := history.Fault{Kind: fault.Kind, Worker: -1}
 		var act func(context.Context, plan.Fault, *history.Fault) error
-		switch fault.Kind {
-		case plan.Database, plan.Terminate, plan.Clock, plan.Feed:
+		switch {
+		case plan.Outage(fault.Kind), fault.Kind == plan.Feed:
 			act = n.hitServer
-		case plan.Purge, plan.Delete, plan.Foreign, plan.Malformed:
+		case plan.OnDocument(fault.Kind):
 			fault.Lock = n.other(fault.Lock, try)
 			record.Lock, act = fault.Lock, n.hitDocument
 		default:
@@ -122,13 +122,4 @@ func (n *Nemesis) do(
 func (n *Nemesis) other(lock string, places int) string {
 	names := slices.Sorted(maps.Keys(n.Collections))
 	return names[(slices.Index(names, lock)+places)%len(names)]
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

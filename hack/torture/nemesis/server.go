@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/history"
 	"github.com/mongolock/operator/hack/torture/plan"
 )
@@ -43,16 +44,7 @@ func (n *Nemesis) hitServer(ctx context.Context, fault plan.Fault, record *histo
 	if err := n.Database.MoveClock(ctx, -plan.ClockJump); err != nil {
 		return err
 	}
-	wait(ctx, fault.For)
+	task.Wait(ctx, fault.For)
 	record.Hits = 2
 	return n.Database.MoveClock(context.WithoutCancel(ctx), 0)
-}
-
-func after(ctx context.Context, d time.Duration) <-chan struct{} {
-	over := make(chan struct{})
-	go func() { // ends after d at the latest
-		defer close(over)
-		wait(ctx, d)
-	}()
-	return over
 }

@@ -15,6 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/mongolock/operator/hack/faultproxy"
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/history"
 	"github.com/mongolock/operator/hack/torture/plan"
 )
@@ -26,7 +27,7 @@ func (n *Nemesis) hitProcess(ctx context.Context, fault plan.Fault, record *hist
 		resume, ok := member.Pause()
 		if ok {
 			record.Hits = 1
-			wait(ctx, fault.For)
+			task.Wait(ctx, fault.For)
 			resume()
 		}
 		return nil
@@ -35,7 +36,7 @@ func (n *Nemesis) hitProcess(ctx context.Context, fault plan.Fault, record *hist
 		return nil // another fault has just killed it
 	}
 	record.Hits = 1
-	wait(ctx, fault.For)
+	task.Wait(ctx, fault.For)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -57,9 +58,11 @@ func (n *Nemesis) hitCommands(ctx context.Context, fault plan.Fault, record *his
 		spec.Kind, spec.For = faultproxy.HoldReply, fault.For
 	}
 	injection := proxy.Inject(spec)
+	ctx, cancel := context.WithTimeout(ctx, 2*fault.For+commandTime)
+	defer cancel()
 	select {
 	case <-injection.Done():
-	case <-after(ctx, 2*fault.For+commandTime):
+	case <-ctx.Done():
 	}
 	proxy.Withdraw(injection)
 	record.Hits = injection.Count()
@@ -81,7 +84,7 @@ func (n *Nemesis) hitConnections(ctx context.Context, fault plan.Fault, record *
 		return nil
 	}
 	proxy.Blackhole()
-	wait(ctx, fault.For)
+	task.Wait(ctx, fault.For)
 	proxy.Heal()
 	return nil
 }

@@ -90,6 +90,14 @@ func Faults(seed uint64, duration time.Duration, kinds []string, workers int, lo
 	}
 }
 
+// OnDocument tells of faults that hit the document of one lock.
+func OnDocument(kind string) bool {
+	return kind == Purge || kind == Delete || kind == Foreign || kind == Malformed
+}
+
+// Outage tells of faults of the server, during which nothing can be expected of any worker.
+func Outage(kind string) bool { return kind == Database || kind == Terminate || kind == Clock }
+
 // alone tells of faults during which no other begins: of a server that is down little could be seen, and what a clock that went back
 // does to the tokens of a document that was deleted is known.
 func alone(kind string) bool { return kind == Database || kind == Clock }

@@ -20,6 +20,7 @@ import (
 	rl "k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/history"
 	"github.com/mongolock/operator/hack/torture/locker"
 	"github.com/mongolock/operator/hack/torture/plan"
@@ -43,7 +44,7 @@ func (w *Worker) stand(ctx context.Context, client *mongolock.Client) {
 	for ctx.Err() == nil {
 		step := s.steps.Next()
 		s.lead(ctx, client, 10*step.Hold)
-		pause(ctx, step.Rest)
+		task.Wait(ctx, step.Rest)
 	}
 }
 
@@ -127,7 +128,7 @@ func (c *candidate) Update(ctx context.Context, record rl.LeaderElectionRecord) 
 func (c *candidate) serve(ctx context.Context, term time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, term)
 	defer cancel()
-	for write := true; c.believes() && ctx.Err() == nil; pause(ctx, beat) {
+	for write := true; c.believes() && ctx.Err() == nil; task.Wait(ctx, beat) {
 		if write {
 			(&hold{session: c.session, op: c.op}).write()
 		}

@@ -13,6 +13,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/history"
 	"github.com/mongolock/operator/hack/torture/locker"
 	"github.com/mongolock/operator/hack/torture/plan"
@@ -40,7 +41,7 @@ func (h *hold) run(ctx context.Context) {
 			next = next.Add(every)
 			if writes > 0 {
 				writes--
-				pause(ctx, h.step.Think) // a process can be paused between the look at its lease and what it does because of it
+				task.Wait(ctx, h.step.Think) // a process can be paused between the look at its lease and what it does because of it
 				h.write()
 			} else {
 				renews--
@@ -48,7 +49,7 @@ func (h *hold) run(ctx context.Context) {
 			}
 			continue
 		}
-		pause(ctx, min(beat, time.Until(end)))
+		task.Wait(ctx, min(beat, time.Until(end)))
 	}
 	if h.step.Abandon && ctx.Err() == nil {
 		h.wither(ctx)
@@ -63,7 +64,7 @@ func (h *hold) run(ctx context.Context) {
 // wither watches how a lease ends that nobody renews. It does so a little longer than the lease, as it is told by itself.
 func (h *hold) wither(ctx context.Context) {
 	for ctx.Err() == nil && h.believes() {
-		pause(ctx, beat)
+		task.Wait(ctx, beat)
 	}
 }
 

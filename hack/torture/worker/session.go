@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/history"
 	"github.com/mongolock/operator/hack/torture/locker"
 	"github.com/mongolock/operator/hack/torture/plan"
@@ -49,7 +50,7 @@ func (s *session) run(ctx context.Context) {
 		default:
 			s.acquire(ctx, step)
 		}
-		pause(ctx, time.Duration(float64(step.Rest)*(1+s.worker.orders.Pace)))
+		task.Wait(ctx, step.Rest)
 	}
 }
 
@@ -146,13 +147,4 @@ func (s *session) evict(ctx context.Context, lock string) {
 	}
 	op := s.begin(history.Operation{Kind: history.Evict, Lock: lock, Token: state.Holders[0].Token})
 	s.end(op, s.admin.Evict(ctx, lock, op.Token, "for the sake of torture"))
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -45,8 +45,6 @@ type Orders struct {
 	Rooms []Room
 	// Election is the lock that the candidate stands for; empty: there is no candidate.
 	Election string
-	// Pace is how much longer than planned sessions rest; 0: as planned.
-	Pace float64
 }
 
 // Room is a collection of locks.
