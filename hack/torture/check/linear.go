@@ -76,44 +76,35 @@ func (j *judge) model(lock string) ([]porcupine.Operation, *model) {
 	for _, g := range j.grants[lock] {
 		m.expired[g.Token], m.forget[g.Token] = g.expired(), g.deadline.Add(lasting)
 	}
-	var calls []porcupine.Operation
-	clients := map[string]int{}
-	put := func(op *history.Operation, c *call, from, to history.Stamp) {
-		c.id, c.returned = op.ID, to
-		name := op.ID
-		if _, ok := clients[name]; !ok {
-			clients[name] = len(clients)
-		}
-		calls = append(calls, porcupine.Operation{ClientId: clients[name], Input: c, Call: int64(from), Return: int64(to)})
-	}
+	calls := &calls{}
 	for i := range j.h.Operations {
 		if op := &j.h.Operations[i]; op.Lock == lock {
-			j.put(op, put)
+			j.put(op, calls)
 		}
 	}
 	if l := j.log[lock]; l != nil {
 		for _, e := range l.events {
-			if e.Type == acquired && e.by != nil {
-				shared, seen := l.shared[e.Token]
-				if !seen { // between two looks; of those who share a name, any may have been it
-					shared = e.by.Shared || m.capacity > 1 && len(j.byOwner[e.Owner]) > 1
-				}
-				c := &call{do: doAcquire, token: e.Token, shared: shared, doubtful: true}
-				m.forget[e.Token] = e.to.Add(lasting)
-				put(e.by, c, max(e.by.Call, e.before), max(e.to, e.by.Call))
-			}
+			j.putEvent(e, l, m, calls)
 		}
 	}
-	for _, c := range calls {
+	for _, c := range calls.operations {
 		if in := c.Input.(*call); in.do == doAcquire {
 			m.known[in.token] = true
 		}
 	}
-	return calls, m
+	return calls.operations, m
+}
+
+// calls are those of one lock. Each is of a client of its own, as a lock does not know who asks.
+type calls struct{ operations []porcupine.Operation }
+
+func (cs *calls) put(c *call, from, to history.Stamp) {
+	c.returned = to
+	cs.operations = append(cs.operations, porcupine.Operation{ClientId: len(cs.operations), Input: c, Call: int64(from), Return: int64(to)})
 }
 
 // put adds an operation to the calls, if it tells anything. Its interval is narrowed to when the auditor saw it happen.
-func (j *judge) put(op *history.Operation, put func(*history.Operation, *call, history.Stamp, history.Stamp)) {
+func (j *judge) put(op *history.Operation, calls *calls) {
 	l := j.log[op.Lock]
 	from, to := op.Call, op.Return
 	switch {
@@ -121,26 +112,39 @@ func (j *judge) put(op *history.Operation, put func(*history.Operation, *call, h
 		if e := l.find(op.Token, acquired); e != nil && e.before < to && e.to > from {
 			from, to = max(from, e.before), min(to, e.to)
 		}
-		put(op, &call{do: doAcquire, token: op.Token, shared: op.Shared}, from, to)
+		calls.put(&call{id: op.ID, do: doAcquire, token: op.Token, shared: op.Shared}, from, to)
 	case op.Kind == history.Try && op.Outcome == history.Refused && op.Token != 0 && j.rules.Audited:
-		put(op, &call{do: doName, token: op.Token}, from, to)
+		calls.put(&call{id: op.ID, do: doName, token: op.Token}, from, to)
 	case op.Kind == history.Get && op.Outcome == history.OK:
-		put(op, &call{do: doShow, tokens: op.Tokens}, from, to)
+		calls.put(&call{id: op.ID, do: doShow, tokens: op.Tokens}, from, to)
 	case op.Kind == history.Unlock || op.Kind == history.Evict:
-		j.putEnd(op, l, put)
+		l.putEnd(op, calls)
 	}
 }
 
-// putEnd adds a release or an eviction. What its caller was not told, the log tells.
-func (j *judge) putEnd(op *history.Operation, l *eventLog, put func(*history.Operation, *call, history.Stamp, history.Stamp)) {
-	e := l.find(op.Token, endOfKind[op.Kind])
+// putEnd adds a release or an eviction. What became of one whose caller was not told, the log tells, if it is complete.
+func (l *eventLog) putEnd(op *history.Operation, calls *calls) {
 	switch {
 	case op.Outcome == history.OK:
-		put(op, &call{do: doRelease, token: op.Token}, op.Call, op.Return)
-	case op.Outcome == history.Unknown && e != nil:
-		put(op, &call{do: doRelease, token: op.Token}, max(op.Call, e.before), max(op.Call, e.to))
-	case op.Kind == history.Unlock:
-		put(op, &call{do: doDoubt, token: op.Token}, op.Call, never)
+		calls.put(&call{id: op.ID, do: doRelease, token: op.Token}, op.Call, op.Return)
+	case op.Kind == history.Unlock || op.Outcome == history.Unknown && l.incomplete():
+		calls.put(&call{id: op.ID, do: doDoubt, token: op.Token}, op.Call, never)
+	}
+}
+
+// putEvent adds what happened and nobody was told: a grant that nobody claims, and a release or an eviction whose caller does not know.
+func (j *judge) putEvent(e *logged, l *eventLog, m *model, calls *calls) {
+	switch {
+	case e.claimed || e.Type != acquired && e.Type != released && e.Type != evicted:
+	case e.Type != acquired:
+		calls.put(&call{id: "event", do: doRelease, token: e.Token}, e.before, e.to)
+	case e.by != nil:
+		shared, seen := l.shared[e.Token]
+		if !seen { // between two looks; of those who share a name, any may have been it
+			shared = e.by.Shared || m.capacity > 1 && len(j.byOwner[e.Owner]) > 1
+		}
+		m.forget[e.Token] = e.to.Add(lasting)
+		calls.put(&call{id: e.by.ID, do: doAcquire, token: e.Token, shared: shared, doubtful: true}, max(e.called, e.before), max(e.called, e.to))
 	}
 }
 

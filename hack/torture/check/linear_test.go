@@ -75,6 +75,34 @@ func TestRefusals(t *testing.T) {
 	s.expectAudited(t, "linearizability")
 }
 
+// TestTwoUnknownEvictions: of two evictions of one grant whose callers were not told, one at most was carried out.
+func TestTwoUnknownEvictions(t *testing.T) {
+	s := newStory()
+	s.look(0, nil)
+	a := s.grant(5, 20, 1)
+	for i := range 2 {
+		s.op(history.Evict, 30+i, 0, func(op *history.Operation) { op.Outcome, op.Return, op.Token = history.Unknown, 0, 1 })
+	}
+	b := s.grant(40, 50, 2)
+	s.unlock(b, 60, 70)
+	s.look(80, nil, event(acquired, a), event(evicted, a), event(acquired, b), event(released, b))
+	s.expectAudited(t)
+}
+
+// TestGrantToOneOfTwins: nobody claims a grant, and two who share its owner's name may have got it. It may be as early as the first of them.
+func TestGrantToOneOfTwins(t *testing.T) {
+	s := newStory()
+	s.look(0, nil)
+	for _, call := range []int{5, 200} {
+		s.op(history.Wait, call, call+20, func(op *history.Operation) { op.Outcome, op.Owner = history.Refused, "twin" })
+	}
+	twin := history.Operation{Owner: "twin", Token: 1}
+	b := s.grant(100, 120, 2)
+	s.unlock(b, 130, 140)
+	s.look(300, nil, event(acquired, twin), event(released, twin), event(acquired, b), event(released, b))
+	s.expectAudited(t)
+}
+
 // random is a correct history: what a lock does at the moments in the middle of the calls.
 func random(r *rand.Rand, n int) *story {
 	s := newStory()

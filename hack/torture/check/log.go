@@ -47,9 +47,10 @@ type logged struct {
 	before, to history.Stamp
 	gap        bool // events before it are not known
 	anew       bool // it is the first since the document was made anew
-	claimed    bool // by whoever was granted the lock
-	// by is the operation that explains an acquisition that nobody claims.
-	by *history.Operation
+	claimed    bool // by a caller who was told that it succeeded
+	// by is the operation that best explains an acquisition that nobody claims, and called the first call of all that may explain it.
+	by     *history.Operation
+	called history.Stamp
 }
 
 func (j *judge) readLogs() {
@@ -175,7 +176,7 @@ func (j *judge) claims() {
 			if e.Type != acquired || e.claimed {
 				continue
 			}
-			if e.by = j.explain(lock, e); e.by == nil {
+			if j.explain(lock, e); e.by == nil {
 				j.violated("claims", lock, e.before, e.to, "token %d was granted to %q, who did not ask for it", e.Token, e.Owner)
 			}
 		}
@@ -192,7 +193,10 @@ func (j *judge) endings() {
 			continue
 		}
 		j.looked("claims")
-		if l := j.log[op.Lock]; l.find(op.Token, kind) == nil && !l.incomplete() {
+		l := j.log[op.Lock]
+		if e := l.find(op.Token, kind); e != nil {
+			e.claimed = true
+		} else if !l.incomplete() {
 			j.violated("claims", op.Lock, op.Call, op.Return, "%s succeeded for token %d, of which no event tells", op.ID, op.Token)
 		}
 	}
@@ -214,20 +218,22 @@ func (l *eventLog) incomplete() bool { return l == nil || l.gaps > 0 }
 const settle = 15 * time.Second
 
 // explain finds the operation to which a grant went that nobody claims: one whose caller was not told, one that waited and did not take it
-// in time, or one of which a request arrived when it was over, as a held command may. Several operations may share the owner's name; the
-// best explanation is taken, and the latest of equals.
-func (j *judge) explain(lock string, e *logged) *history.Operation {
-	var best *history.Operation
+// in time, or one of which a request arrived when it was over, as a held command may. Several operations may share the owner's name: which
+// it was cannot be told then. The best explanation is taken, and the latest of equals.
+func (j *judge) explain(lock string, e *logged) {
 	bestRank := 0
 	for _, op := range j.byOwner[e.Owner] { // in order of their calls
 		if op.Lock != lock || op.Call > e.to || op.Token == e.Token && op.Outcome == history.OK {
 			continue
 		}
-		if rank := explains(op, e); rank > 0 && rank >= bestRank {
-			best, bestRank = op, rank
+		rank := explains(op, e)
+		if rank > 0 && e.by == nil {
+			e.called = op.Call
+		}
+		if rank > 0 && rank >= bestRank {
+			e.by, bestRank = op, rank
 		}
 	}
-	return best
 }
 
 // explains tells how well an operation explains a grant; 0: not at all.

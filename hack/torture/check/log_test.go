@@ -43,7 +43,7 @@ func TestLog(t *testing.T) {
 		"a release without a grant": {func(s *story, a, b history.Operation) {
 			s.look(30, nil, event(acquired, a))
 			s.look(140, nil, event(released, a), event(released, a), event(acquired, b), event(released, b))
-		}, []string{"log"}},
+		}, []string{"linearizability", "log"}},
 		"no event of a grant": {func(s *story, _, b history.Operation) {
 			s.look(140, nil, event(acquired, b), event(released, b))
 		}, []string{"claims"}},
@@ -139,6 +139,16 @@ func TestWatchers(t *testing.T) {
 			told(4, 0)
 			s.Changes = append(s.Changes, history.Change{Watcher: "w0.1-0", Lock: "x", At: at(300)})
 			told(4, 0, e...)
+		}, []string{"events"}},
+		"told from the beginning on again, long after the document was deleted": {func(s *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			s.fault(history.Fault{Kind: plan.Delete, Lock: "x", Worker: -1, Hits: 1}, 150, 151)
+			told(4, 0)
+			told(4, 0, e...)
+			for i := range 2 {
+				s.Changes[i].At = at(150 + i*11_000)
+			}
+			told(4, 0, e...)
+			s.Changes[2].At = at(23_000)
 		}, []string{"events"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mongolock/operator/hack/torture/history"
 	"github.com/mongolock/operator/hack/torture/plan"
@@ -20,9 +21,12 @@ import (
 
 // told is what a watcher knows of a lock.
 type told struct {
-	seq   int64
-	first history.Stamp
+	seq int64
+	at  history.Stamp // when it was told
 }
+
+// behind is how old the news may be that a watcher is told: it was read, and then waited for a watcher that was slow.
+const behind = 10 * time.Second
 
 // watchers checks what watchers were told: each event once, in order, the same as is stored, or how many they missed; and in the end the
 // last one.
@@ -40,9 +44,9 @@ func (j *judge) watchers() {
 		if t := known[c.Watcher][c.Lock]; t != nil {
 			j.follows(t, c)
 		} else {
-			known[c.Watcher][c.Lock] = &told{first: c.At}
+			known[c.Watcher][c.Lock] = &told{}
 		}
-		known[c.Watcher][c.Lock].seq = c.Seq
+		*known[c.Watcher][c.Lock] = told{c.Seq, c.At}
 		j.stored(c)
 	}
 	for watcher, locks := range known {
@@ -60,15 +64,15 @@ func (j *judge) watchers() {
 // follows checks that a change continues where the watcher's knowledge ends, or begins anew if the document did.
 func (j *judge) follows(t *told, c *history.Change) {
 	if !c.Exists {
-		if !j.deleted(c.Lock, t.first, c.At) {
-			j.violated("events", c.Lock, t.first, c.At, "watcher %s was told that it is gone", c.Watcher)
+		if !j.deleted(c.Lock, t.at.Add(-behind), c.At) {
+			j.violated("events", c.Lock, t.at, c.At, "watcher %s was told that it is gone", c.Watcher)
 		}
 		return
 	}
 	next := t.seq
 	if len(c.Events) > 0 && c.Events[0].Seq != next+1+c.Missed || c.Seq < next {
-		if c.Missed == 0 && len(c.Events) > 0 && c.Events[0].Seq != 1 || !j.deleted(c.Lock, t.first, c.At) {
-			j.violated("events", c.Lock, t.first, c.At, "watcher %s was told of events from %d on, %d missed, after event %d", c.Watcher, firstSeq(c), c.Missed, t.seq)
+		if c.Missed == 0 && len(c.Events) > 0 && c.Events[0].Seq != 1 || !j.deleted(c.Lock, t.at.Add(-behind), c.At) {
+			j.violated("events", c.Lock, t.at, c.At, "watcher %s was told of events from %d on, %d missed, after event %d", c.Watcher, firstSeq(c), c.Missed, t.seq)
 			return
 		}
 		next = firstSeq(c) - 1 - c.Missed
@@ -76,12 +80,12 @@ func (j *judge) follows(t *told, c *history.Change) {
 	next += c.Missed
 	for _, e := range c.Events {
 		if next++; e.Seq != next {
-			j.violated("events", c.Lock, t.first, c.At, "watcher %s was told of event %d instead of %d", c.Watcher, e.Seq, next)
+			j.violated("events", c.Lock, t.at, c.At, "watcher %s was told of event %d instead of %d", c.Watcher, e.Seq, next)
 			return
 		}
 	}
 	if c.Seq != next {
-		j.violated("events", c.Lock, t.first, c.At, "watcher %s was told of events up to %d of %d", c.Watcher, next, c.Seq)
+		j.violated("events", c.Lock, t.at, c.At, "watcher %s was told of events up to %d of %d", c.Watcher, next, c.Seq)
 	}
 }
 
