@@ -135,7 +135,7 @@ func parse(args []string, environment func(string) (string, bool)) (*settings, e
 		f.Usage()
 		return nil, err
 	case err != nil:
-		return nil, flagError(f, args[:len(args)-f.NArg()])
+		return nil, flagError(f, args[:len(args)-f.NArg()], err)
 	}
 	if err := s.validate(f.NArg()); err != nil {
 		return nil, err
@@ -147,8 +147,12 @@ func parse(args []string, environment func(string) (string, bool)) (*settings, e
 var flagName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // flagError says which flag is wrong, the last of those that were read. It quotes nothing else, unlike package flag: a connection string
-// may have got there.
-func flagError(f *flag.FlagSet, read []string) error {
+// may have got there. The package does not count an argument as read that is bad syntax.
+func flagError(f *flag.FlagSet, read []string, err error) error {
+	noFlag := errors.New("an argument that begins with a dash is no flag, see --help")
+	if strings.HasPrefix(err.Error(), "bad flag syntax") {
+		return noFlag
+	}
 	var name string
 	for i := 0; i < len(read); i++ {
 		var hasValue bool
@@ -161,7 +165,7 @@ func flagError(f *flag.FlagSet, read []string) error {
 	case f.Lookup(name) != nil:
 		return fmt.Errorf("--%s: the value is missing or cannot be used, see --help", name)
 	case !flagName.MatchString(name):
-		return errors.New("an argument that begins with a dash is no flag, see --help")
+		return noFlag
 	}
 	return fmt.Errorf("flag provided but not defined: -%s, see --help", name)
 }

@@ -87,6 +87,7 @@ func TestParse(t *testing.T) {
 		{"--leader-election-id\n--http2\n--leader-elect\n--leader-election-retry-period", "--leader-election-retry-period: the value is missing"},
 		{"-mongodb://user:sesame@host", "an argument that begins with a dash is no flag"},
 		{"--=sesame", "an argument that begins with a dash is no flag"},
+		{"--leader-elect=false\n---sesame", "an argument that begins with a dash is no flag"},
 		{"--mongodb-uri=mongodb://user:sesame@host", "flag provided but not defined: -mongodb-uri"},
 	} {
 		if _, err := parse(strings.Split(tt.arg, "\n"), lookup); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "sesame") {

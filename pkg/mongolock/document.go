@@ -193,11 +193,11 @@ func (d *document) recorded(what EventType, token int64) bool {
 	return slices.ContainsFunc(d.State.Events, func(e event) bool { return e.Token == token && e.Type == string(what) })
 }
 
-// departed is what became of the holder with this token, which was taken out. If its lease had ended before, there was nothing to release
-// or to evict any more. That it was released or evicted its event cannot tell: so many waiters may have been granted the lock that the
-// ring has lost it.
-func (d *document) departed(token int64) departure {
-	return departure{found: !d.recorded(EventExpired, token), to: d.handedTo()}
+// departed is what became of the holder with this token, which was taken out, as its event tells. If its lease had ended before, there was
+// nothing to release or to evict any more.
+func (d *document) departed(what EventType, token int64) departure {
+	ended, sure := d.recorded(EventExpired, token), d.recorded(what, token)
+	return departure{found: !ended, ended: ended, sure: sure, to: d.handedTo()}
 }
 
 // handedTo are the ids of the waiters that the lock was handed over to and that have not confirmed yet.

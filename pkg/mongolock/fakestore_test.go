@@ -140,7 +140,10 @@ func (s *fakeStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) 
 func (s *fakeStore) release(ctx context.Context, g grant) (departure, error) {
 	over := false
 	gone, err := s.depart(ctx, "release", g.grantRef, func(h holder, now time.Time) { over = !h.ExpiresAt.After(now) })
-	gone.found = gone.found && !over
+	gone.sure = true
+	if gone.found && over {
+		gone.found, gone.ended = false, true
+	}
 	return gone, err
 }
 
@@ -183,6 +186,7 @@ func (s *fakeStore) evict(ctx context.Context, lock string, token int64, reason 
 			return
 		}
 		gone.found = doc.State.Holders[i].ExpiresAt.After(now)
+		gone.ended, gone.sure = !gone.found, true
 		doc.drop(now, EventEvicted, reason, func(h holder) bool { return h.Token == token })
 		doc.handOver(now)
 		at := doc.at(now)

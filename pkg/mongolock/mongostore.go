@@ -212,14 +212,14 @@ func (s *mongoStore) release(ctx context.Context, g grant) (departure, error) {
 			return departure{}, classify("release", err)
 		}
 		if result.ModifiedCount > 0 {
-			return departure{found: true}, nil
+			return departure{found: true, sure: true}, nil
 		}
 	}
 	doc, err := s.update(ctx, "release", leaveFilter(g.grantRef), leavePipeline(g.holderID), rawReleased)
 	if err != nil || doc == nil {
 		return departure{}, err
 	}
-	return doc.departed(g.token), nil
+	return doc.departed(EventReleased, g.token), doc.foreign
 }
 
 func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error) {
@@ -227,7 +227,7 @@ func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error)
 	if err != nil || doc == nil {
 		return departure{}, err
 	}
-	return departure{found: true, to: doc.handedTo()}, nil
+	return departure{found: true, to: doc.handedTo()}, doc.foreign
 }
 
 func (s *mongoStore) evict(ctx context.Context, lock string, token int64, reason string) (departure, error) {
@@ -238,7 +238,7 @@ func (s *mongoStore) evict(ctx context.Context, lock string, token int64, reason
 	if err != nil || doc == nil {
 		return departure{}, err
 	}
-	return doc.departed(token), nil
+	return doc.departed(EventEvicted, token), doc.foreign
 }
 
 func (s *mongoStore) sweep(ctx context.Context, after, before time.Time) (int64, error) {

@@ -72,7 +72,7 @@ func (c *Client) Evict(ctx context.Context, id string, token int64, reason strin
 		if err != nil {
 			return err
 		}
-		if len(gone.to) > 0 || gone.found {
+		if gone.changed() {
 			c.changed(id, gone.to)
 		}
 		if !gone.found && repeated {

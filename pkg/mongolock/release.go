@@ -21,12 +21,14 @@ func (c *Client) release(ctx context.Context, l *Lease) error {
 	repeated := false
 	for {
 		gone, err := c.releaseAttempt(ctx, l)
-		if gone.found || len(gone.to) > 0 {
+		if gone.changed() {
 			c.changed(l.ref.lock, gone.to)
 		}
 		switch {
-		case err == nil && gone.found:
+		case err == nil && gone.found && (gone.sure || l.remaining() > 0):
 			return nil
+		case err == nil && gone.found:
+			return forgotten(l)
 		case err == nil && repeated:
 			return c.releasedBefore(ctx, l)
 		case err == nil:
@@ -52,10 +54,15 @@ func (c *Client) releasedBefore(ctx context.Context, l *Lease) error {
 			return nil
 		}
 		if events := docs[i].State.Events; len(events) == ringSize && events[0].Token > l.token {
-			return fmt.Errorf("%w: release of lock %q: it is no longer held, but its event has been overwritten", ErrOutcomeUnknown, l.ref.lock)
+			return forgotten(l)
 		}
 	}
 	return fmt.Errorf("%w: lock %q: the server no longer has this grant", ErrNotHeld, l.ref.lock)
+}
+
+// forgotten is returned when it cannot be found out whether the lease had ended by itself before it was released.
+func forgotten(l *Lease) error {
+	return fmt.Errorf("%w: release of lock %q: it is no longer held, but its event has been overwritten", ErrOutcomeUnknown, l.ref.lock)
 }
 
 func (c *Client) releaseAttempt(ctx context.Context, l *Lease) (departure, error) {

@@ -52,9 +52,16 @@ type grant struct {
 
 // departure is what became of somebody who left.
 type departure struct {
-	found bool     // it was there
-	to    []string // ids of the waiters that the lock was handed over to
+	found bool // it was there, and nothing says that its lease had ended before
+	ended bool // it was there, and its lease had ended before
+	// sure tells that found is what the lock's events say. They cannot say it if so many waiters were granted the lock that the ring has lost
+	// the event.
+	sure bool
+	to   []string // ids of the waiters that the lock was handed over to
 }
+
+// changed tells whether the document was changed.
+func (d departure) changed() bool { return d.found || d.ended }
 
 // glimpse is a lock as those see it who wait for it.
 type glimpse struct {

@@ -56,3 +56,62 @@ func TestRenewalDoesNotWriteIntoASpoiltState(t *testing.T) {
 		t.Errorf("the document became %s", after)
 	}
 }
+
+// A lease that ended is told to watchers when its holder's Unlock records that, although Unlock itself fails.
+func TestUnlockOfALeaseThatHasEndedRingsTheBell(t *testing.T) {
+	f := newTestFeed(t)
+	lease := mustLock(t, f.client(t), "x", WithLease(time.Minute))
+	watcher, err := f.client(t).Watch(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Close()
+	eventually(t, 5*time.Second, "the watcher hears", func() bool { return watcher.Synced() && watcher.feed.client.bell.rings() })
+	<-watcher.Changes() // the lock as it is
+	past := time.UnixMilli(1)
+	f.setStored(t, "x", "state.holders.0.expiresAt", past)
+	f.setStored(t, "x", "state.endsAt", past)
+	if err := lease.Unlock(t.Context()); !errors.Is(err, ErrNotHeld) {
+		t.Fatalf("unlock returned %v, want ErrNotHeld", err)
+	}
+	change := await(t, pushedPeriod/2, "the watcher is told", watcher.Changes())
+	if len(change.Events) != 1 || change.Events[0].Type != EventExpired {
+		t.Errorf("told of %+v, want the expiry", change.Events)
+	}
+}
+
+// So many wait for a lock, and may share it, that its ring of events has no room for its release: whoever releases it in time is told that
+// it was, and whoever does it after the deadline, when nobody can tell, is told that.
+func TestUnlockIntoAFullRing(t *testing.T) {
+	s := newTestServer(t)
+	admin := s.client(t)
+	if err := admin.SetPolicy(t.Context(), "x", Policy{Capacity: 2 * ringSize}); err != nil {
+		t.Fatal(err)
+	}
+	readers := make([]*Client, ringSize+1)
+	for i := range readers {
+		readers[i] = s.client(t, WithDeferredCheck())
+	}
+	for name, want := range map[string]error{"in time": nil, "after the deadline": ErrOutcomeUnknown} {
+		t.Run(name, func(t *testing.T) {
+			lease := mustLock(t, admin, "x", WithLease(time.Minute))
+			var waiters []*waiting
+			for _, reader := range readers {
+				waiters = append(waiters, startWaiting(t, reader, "x", Shared()))
+			}
+			eventually(t, 20*time.Second, "all wait", func() bool { return len(s.stored(t, "x").State.Waiters) == len(readers) })
+			if want != nil {
+				lease.mu.Lock()
+				lease.deadline = admin.now() - time.Second
+				lease.mu.Unlock()
+			}
+			if err := admin.release(t.Context(), lease); !errors.Is(err, want) {
+				t.Errorf("released: %v, want %v", err, want)
+			}
+			lease.end(ErrNotHeld)
+			for _, w := range waiters {
+				mustUnlock(t, await(t, 10*time.Second, "a reader is granted the lock", w.result))
+			}
+		})
+	}
+}
