@@ -26,9 +26,6 @@ func (n *run) inspect(ctx context.Context) error {
 	left := func(format string, args ...any) {
 		n.history.Write(history.Record{Leftover: &history.Leftover{What: fmt.Sprintf(format, args...)}})
 	}
-	if open := n.crew.Connections(); open > 0 {
-		left("%d connections of workers are open", open)
-	}
 	names, err := n.database.ListCollectionNames(ctx, bson.D{})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ func (r *rig) judgeLock(ctx context.Context, n *run, report *report) error {
 	defer r.screen.During(ctx, "judging")()
 	rules := check.Rules{
 		Capacity: map[string]int{}, Audited: true, RetryPeriod: worker.RetryPeriod, Floor: r.settings.floor, Faults: r.settings.kinds,
-		Patience: patience,
+		Checks: check.Essential, Patience: patience,
 	}
 	for lock := range sharedLocks {
 		rules.Capacity[lock] = sharedCapacity
@@ -90,18 +91,25 @@ func (r *rig) judgeLock(ctx context.Context, n *run, report *report) error {
 	}
 	report.Verdict = verdict
 	report.Twins = twins(h)
-	for _, v := range verdict.Violations {
+	r.draw(h, rules, verdict.Violations)
+	return nil
+}
+
+// draw writes the window of each violation, the picture of one of linearizability. What fails is said: the verdict stands without.
+func (r *rig) draw(h *history.History, rules check.Rules, violations []check.Violation) {
+	files := map[string]int{}
+	for _, v := range violations {
 		name := strings.ReplaceAll(v.Check+"-"+v.Lock, "/", "-")
-		if err := writeWindow(h, v, filepath.Join(r.settings.out, name+".txt")); err != nil {
-			return err
-		}
+		files[name]++
+		path := filepath.Join(r.settings.out, fmt.Sprintf("%s-%d", name, files[name]))
+		err := writeWindow(h, v, path+".txt")
 		if v.Check == "linearizability" {
-			if err := check.Draw(h, rules, v, filepath.Join(r.settings.out, name+".html")); err != nil {
-				return err
-			}
+			err = errors.Join(err, check.Draw(h, rules, v, path+".html"))
+		}
+		if err != nil {
+			r.screen.Say("  %s of %s: %v", v.Check, v.Lock, err)
 		}
 	}
-	return nil
 }
 
 // twins counts the acquisitions with an owner's name that others used too.

@@ -117,6 +117,7 @@ func (r *rig) leaveOutImpossible(ctx context.Context) {
 			continue
 		}
 		if err := try(); err != nil {
+			// What the server cannot do it refuses, and goes on; otherwise it is gone, and the run will fail.
 			r.screen.Say("Without the fault %q: %v", kind, err)
 			r.settings.kinds = slices.DeleteFunc(r.settings.kinds, func(k string) bool { return k == kind })
 		}

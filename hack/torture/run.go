@@ -108,7 +108,11 @@ func (n *run) work(ctx context.Context, duration time.Duration, faults []plan.Fa
 	task.Wait(ctx, restTime)
 	stop, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	return n.crew.Stop(stop)
+	if err := n.crew.Stop(stop); err != nil && ctx.Err() == nil {
+		n.history.Write(history.Record{Leftover: &history.Leftover{What: err.Error()}})
+		return nil
+	}
+	return context.Cause(ctx)
 }
 
 func (n *run) collections() map[string]*mongo.Collection {

@@ -103,13 +103,14 @@ func acquirePipeline(a acquisition) bson.A {
 	return bson.A{stage("$set", bson.D{{Key: "state", Value: op("$cond", free, granted, "$state")}})}
 }
 
-// releasePipeline takes out the only holder if it is this one, live, and nobody waits; otherwise it changes nothing.
+// releasePipeline takes out the only holder if it is this one, live, and nobody waits; otherwise it changes nothing. The token has to be the
+// grant's, too: a late send of its acquisition may have been granted the lock anew.
 func releasePipeline(g grant) bson.A {
 	seq := op("$add", "$state.seq", int64(1))
 	alone := op("$and",
 		op("$eq",
-			bson.A{"$v", "$state.holders.id", "$state.waiters"},
-			literal(bson.A{schemaVersion, bson.A{g.holderID}, bson.A{}})),
+			bson.A{"$v", "$state.holders.id", "$state.holders.token", "$state.waiters"},
+			literal(bson.A{schemaVersion, bson.A{g.holderID}, bson.A{g.token}, bson.A{}})),
 		op("$gt", "$state.endsAt", "$$NOW"))
 	released := bson.D{
 		{Key: "holders", Value: bson.A{}},

@@ -62,7 +62,7 @@ func (t *templates) release(g grant) any {
 		return releasePipeline(g)
 	}
 	marked := grant{grantRef: grantRef{holderID: markID}, owner: g.owner, token: markToken}
-	return t.get("release "+g.owner, 1, func() bson.A { return releasePipeline(marked) }).fill(g.holderID, g.token)
+	return t.get("release "+g.owner, 2, func() bson.A { return releasePipeline(marked) }).fill(g.holderID, g.token)
 }
 
 func (t *templates) get(key string, tokens int, pipeline func() bson.A) *template {

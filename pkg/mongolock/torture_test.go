@@ -9,6 +9,7 @@ package mongolock
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -113,5 +114,38 @@ func TestUnlockIntoAFullRing(t *testing.T) {
 				mustUnlock(t, await(t, 10*time.Second, "a reader is granted the lock", w.result))
 			}
 		})
+	}
+}
+
+// A late send of an acquisition may be granted the lock anew after its release. A second send of that release takes it out, and the event
+// tells of the token that went, not of the one before.
+func TestReleaseOfALateGrantTellsItsToken(t *testing.T) {
+	s := newTestServer(t)
+	c := s.client(t)
+	a := newAcquisition("x", c.settings.lock)
+	var tokens []int64
+	for range 2 {
+		doc, err := c.store.acquire(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, ok := doc.grant(a.holderID)
+		if !ok {
+			t.Fatal("not granted")
+		}
+		tokens = append(tokens, h.Token)
+		if gone, err := c.store.release(t.Context(), grant{grantRef: a.ref(), owner: a.owner, token: tokens[0]}); err != nil || !gone.found {
+			t.Fatalf("released: %+v, %v", gone, err)
+		}
+	}
+	var told []int64
+	doc := s.stored(t, "x")
+	for _, e := range doc.State.Events {
+		if e.Type == string(EventReleased) {
+			told = append(told, e.Token)
+		}
+	}
+	if !slices.Equal(told, tokens) || len(doc.State.Holders) != 0 {
+		t.Errorf("released were %v, and the events tell of %v; holders %v", tokens, told, doc.State.Holders)
 	}
 }

@@ -27,9 +27,11 @@ import (
 
 const (
 	period = 100 * time.Millisecond
-	// timeout bounds a look, so that one that hangs in the server does not cost so much time that a document has forgotten events when the
-	// next one comes. While the database is down there is none.
-	timeout = 250 * time.Millisecond
+	// timeout bounds a look. A server that has just come back is slow, so others begin while one is under way: it may take a while, but
+	// not the time in which a document has forgotten events.
+	timeout = 2 * time.Second
+	// atOnce is how many looks may be under way.
+	atOnce = 10
 )
 
 // Auditor looks at the documents of some locks.
@@ -37,8 +39,9 @@ type Auditor struct {
 	history *history.Writer
 	locks   map[*mongo.Collection][]string
 
-	mu   sync.Mutex // held over each look and over whatever must not happen during one
-	seen map[string]*seen
+	mu    sync.Mutex // held over what was seen, and over whatever must not happen during a look
+	seen  map[string]*seen
+	epoch int // changes when looks that have begun are not to count
 }
 
 // seen is what the last look at a lock saw.
@@ -64,39 +67,56 @@ func New(h *history.Writer, locks map[*mongo.Collection][]string) *Auditor {
 func (a *Auditor) Run(ctx context.Context) {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
+	var looks sync.WaitGroup
+	defer looks.Wait()
+	free := make(chan struct{}, atOnce)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			a.Look(ctx)
+		}
+		select {
+		case free <- struct{}{}:
+			looks.Go(func() {
+				a.Look(ctx)
+				<-free
+			})
+		default: // the database is down
 		}
 	}
 }
 
 // Look looks once at all locks.
 func (a *Auditor) Look(ctx context.Context) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	for collection, names := range a.locks {
+		a.mu.Lock()
+		epoch := a.epoch
+		a.mu.Unlock()
 		from := history.Now()
 		found, err := read(ctx, collection, names)
 		if err != nil {
 			continue // the database is down: what changes meanwhile is seen later
 		}
 		to := history.Now()
+		a.mu.Lock()
 		for _, name := range names {
-			a.observe(name, found[name], from, to)
+			// A look that began before another one that is known may be older than that.
+			if epoch == a.epoch && from > a.seen[name].from {
+				a.observe(name, found[name], from, to)
+			}
 		}
+		a.mu.Unlock()
 	}
 }
 
-// Between runs f while nobody looks. What f takes from the database it hands to the function that it gets, so that nothing is missed:
-// the document of a lock as it was, at some time since f began.
+// Between runs f, and looks that began before its end do not count. What f takes from the database it hands to the function that it gets,
+// so that nothing is missed: the document of a lock as it was, at some time since f began.
 func (a *Auditor) Between(f func(observe func(lock string, document bson.Raw)) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	from := history.Now()
+	defer func() { a.epoch++ }()
 	return f(func(lock string, document bson.Raw) { a.observe(lock, document, from, history.Now()) })
 }
 

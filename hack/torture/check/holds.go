@@ -79,24 +79,52 @@ func (j *judge) tokens() {
 	}
 }
 
-// deadlines checks that nobody believes in a lease after its deadline, and that Done is closed by then, unless the process is paused.
+// late is how much later than its moment something may happen on a loaded machine.
+const late = time.Second
+
+// deadlines checks that nobody believes in a lease after its deadline, and that Done is closed by then, unless the process is paused or
+// killed. Of leadership the deadline is not known.
 func (j *judge) deadlines() {
-	const late = time.Second
 	for lock, grants := range j.grants {
 		for _, g := range grants {
-			deadline := g.Deadline
 			for _, b := range g.beliefs {
 				j.looked("deadline")
 				if b.Held && b.Deadline < b.At {
 					j.violated("deadline", lock, g.Return, b.At, "%s believed in its lease %s after the deadline", g.ID, b.At.Sub(b.Deadline))
 				}
-				if !b.Done && g.Kind != history.Lead && b.At > max(deadline, b.Deadline).Add(late) && !j.paused(g.Worker, deadline, b.At) {
-					j.violated("deadline", lock, g.Return, b.At, "%s was not told by Done %s after the deadline", g.ID, b.At.Sub(max(deadline, b.Deadline)))
-				}
-				deadline = max(deadline, b.Deadline)
+			}
+			if j.rules.Audited && g.Kind != history.Lead {
+				j.done(g)
 			}
 		}
 	}
+}
+
+// done judges when a holder was told. If it was not told before its process was killed, it may have renewed its lease since it last said
+// until when that lasts.
+func (j *judge) done(g *grant) {
+	j.looked("done")
+	due := g.deadline.Add(late)
+	if g.told == 0 {
+		due = due.Add(g.Lease)
+	}
+	switch {
+	case g.told != 0 && g.told <= due, g.told == 0 && j.killed(g.Operation) <= due, j.paused(g.Worker, g.deadline, due):
+	case g.told != 0:
+		j.violated("deadline", g.Lock, g.Return, g.told, "%s was told by Done %s after the deadline", g.ID, g.told.Sub(g.deadline))
+	default:
+		j.violated("deadline", g.Lock, g.Return, due, "%s was never told by Done that its lease was over", g.ID)
+	}
+}
+
+// killed is when the process that did this was killed.
+func (j *judge) killed(op *history.Operation) history.Stamp {
+	for _, p := range j.h.Processes {
+		if p.Worker == op.Worker && p.Incarnation == op.Incarnation && p.Killed != 0 {
+			return p.Killed
+		}
+	}
+	return never
 }
 
 func (j *judge) paused(worker int, from, to history.Stamp) bool {
@@ -105,8 +133,20 @@ func (j *judge) paused(worker int, from, to history.Stamp) bool {
 	})
 }
 
-// resource checks that what the lock protects accepted no older token after a newer one, and only tokens that were granted.
+// resource checks that what the lock protects accepted no older token after a newer one, and only tokens that were granted; and that it
+// refused none of a holder who was alone and surely held the lock, as then it had seen a token that is newer.
 func (j *judge) resource() {
+	for i := range j.h.Operations {
+		op := &j.h.Operations[i]
+		g := j.byGrant[op.Grant]
+		if op.Kind != history.Write || g == nil || j.rules.Capacity[op.Lock] > 1 {
+			continue
+		}
+		j.looked("resource")
+		if op.Outcome == history.Refused && op.Return < g.end {
+			j.violated("resource", op.Lock, op.Call, op.Return, "it refused token %d of %s, who held the lock: it knew a newer one", op.Token, op.ID)
+		}
+	}
 	largest := map[string]history.Accepted{}
 	for _, a := range j.h.Accepted {
 		j.looked("resource")

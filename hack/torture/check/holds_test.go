@@ -121,9 +121,37 @@ func TestDeadlines(t *testing.T) {
 	s.believes(a, 500, true, 900)
 	s.believes(a, 2000, false, 900)
 	s.expect(t)
-	s.Beliefs[1].Done = false
-	s.expect(t, "deadline")
+}
+
+// TestDone: a holder is told at its deadline, with nothing but Done, unless its process is paused or killed.
+func TestDone(t *testing.T) {
+	tell := func(told ...history.Told) *story {
+		s := newStory()
+		s.look(0, nil)
+		a := s.grant(5, 10, 1)
+		s.look(1100, nil, event(acquired, a), event("expired", a))
+		s.Told = []history.Told{{Grant: "another"}}
+		for _, one := range told {
+			one.Grant, one.Deadline = a.ID, a.Deadline
+			s.Told = append(s.Told, one)
+		}
+		return s
+	}
+	tell(history.Told{At: at(905)}).expectAudited(t)
+	tell(history.Told{At: at(2000)}).expectAudited(t, "deadline")
+	s := tell(history.Told{At: at(2000)})
 	s.fault(history.Fault{Kind: plan.Pause, Worker: 0, Hits: 1}, 600, 1999)
+	s.expectAudited(t)
+}
+
+func TestRefusedWrite(t *testing.T) {
+	s := newStory()
+	a := s.grant(0, 10, 1)
+	s.believes(a, 50, true, 900)
+	s.unlock(a, 100, 110)
+	s.op(history.Write, 20, 30, func(op *history.Operation) { op.Grant, op.Token, op.Outcome = a.ID, 1, history.Refused })
+	s.expect(t, "resource")
+	s.Operations[2].Return = at(105) // it may have been late
 	s.expect(t)
 }
 

@@ -51,6 +51,7 @@ type tokenOf struct {
 type grant struct {
 	*history.Operation
 	beliefs []history.Belief
+	told    history.Stamp // when Done was closed; 0 if that is not known
 	unlock  history.Stamp // the call; never if there was none
 	// deadline is the last one that the holder was told.
 	deadline history.Stamp
@@ -87,6 +88,9 @@ func newJudge(h *history.History, rules Rules) *judge {
 	for i := range h.Looks {
 		j.looks[h.Looks[i].Lock] = append(j.looks[h.Looks[i].Lock], &h.Looks[i])
 	}
+	if rules.Audited {
+		j.readLogs()
+	}
 	j.follow()
 	for _, grants := range j.grants {
 		for _, g := range grants {
@@ -110,17 +114,7 @@ func (j *judge) add(g *grant) {
 // follow notes what became of each grant.
 func (j *judge) follow() {
 	for i := range j.h.Operations {
-		op := &j.h.Operations[i]
-		switch g := j.byGrant[op.Grant]; {
-		case op.Kind == history.Unlock && g != nil:
-			g.unlock = min(g.unlock, op.Call)
-		case op.Kind == history.Renew && g != nil && op.Outcome == history.OK:
-			g.deadline = max(g.deadline, op.Deadline)
-		case op.Kind == history.Evict && (op.Outcome == history.OK || op.Outcome == history.Unknown):
-			if evicted := j.byToken[tokenOf{op.Lock, op.Token}]; evicted != nil {
-				evicted.cut = min(evicted.cut, op.Call)
-			}
-		}
+		j.followCall(&j.h.Operations[i])
 	}
 	for _, b := range j.h.Beliefs {
 		if g := j.byGrant[b.Grant]; g != nil {
@@ -130,29 +124,54 @@ func (j *judge) follow() {
 			}
 		}
 	}
+	for _, t := range j.h.Told {
+		if g := j.byGrant[t.Grant]; g != nil {
+			g.told, g.deadline = t.At, max(g.deadline, t.Deadline)
+		}
+	}
 	for i := range j.h.Faults {
 		j.cutBy(&j.h.Faults[i])
 	}
 }
 
-// cutBy notes which grants a fault took away.
+func (j *judge) followCall(op *history.Operation) {
+	switch g := j.byGrant[op.Grant]; {
+	case op.Kind == history.Unlock && g != nil:
+		g.unlock = min(g.unlock, op.Call)
+	case op.Kind == history.Renew && g != nil && op.Outcome == history.OK:
+		g.deadline = max(g.deadline, op.Deadline)
+	case op.Kind == history.Evict && (op.Outcome == history.OK || op.Outcome == history.Unknown):
+		if evicted := j.byToken[tokenOf{op.Lock, op.Token}]; evicted != nil {
+			evicted.cut = min(evicted.cut, op.Call)
+		}
+	}
+}
+
+// cutBy notes which grants a fault took away: those that the server had made before it was over. A purge takes none, as it only deletes
+// what nobody holds.
 func (j *judge) cutBy(f *history.Fault) {
+	var locks []string
 	switch {
-	case plan.OnDocument(f.Kind):
-		for _, g := range j.grants[f.Lock] {
-			if f.Hits > 0 && g.Call < f.Until {
+	case f.Kind == plan.Clock: // back and forth: what was granted before it is over may end at any time
+		locks = j.locks
+	case plan.OnDocument(f.Kind) && f.Kind != plan.Purge && f.Hits > 0:
+		locks = []string{f.Lock}
+	}
+	for _, lock := range locks {
+		for _, g := range j.grants[lock] {
+			if j.madeAfter(g) < f.Until {
 				g.cutIf(max(f.From, g.Return))
 			}
 		}
-	case f.Kind == plan.Clock: // back and forth: what was granted before it is over may end at any time
-		for _, grants := range j.grants {
-			for _, g := range grants {
-				if g.Call < f.Until {
-					g.cutIf(max(f.From, g.Return))
-				}
-			}
-		}
 	}
+}
+
+// madeAfter is a time after which the server made the grant: that of the look before the one that saw its event, or its call.
+func (j *judge) madeAfter(g *grant) history.Stamp {
+	if e := j.log[g.Lock].find(g.Token, acquired); e != nil {
+		return max(e.before, g.Call)
+	}
+	return g.Call
 }
 
 // cutIf notes a cut, if the grant was alive then.
@@ -165,11 +184,7 @@ func (g *grant) cutIf(at history.Stamp) {
 // endOf is until when a holder surely believed: at most until its deadline, and not after it unlocked, was told of the loss, or died.
 func (j *judge) endOf(g *grant) history.Stamp {
 	end := min(g.deadline, g.unlock, g.cut)
-	for _, p := range j.h.Processes {
-		if p.Worker == g.Worker && p.Incarnation == g.Incarnation && p.Killed != 0 {
-			end = min(end, p.Killed)
-		}
-	}
+	end = min(end, j.killed(g.Operation))
 	believed := g.Return
 	for _, b := range g.beliefs {
 		if !b.Held {

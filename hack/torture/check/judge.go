@@ -27,8 +27,8 @@ type Rules struct {
 	RetryPeriod time.Duration
 	// Floor is how many operations a second there have to be outside of outages.
 	Floor float64
-	// Faults are the kinds that should have fired.
-	Faults []string
+	// Faults are the kinds that should have fired, Checks those that should have had something to look at.
+	Faults, Checks []string
 	// Patience bounds the search for a linearization of one lock's history.
 	Patience time.Duration
 }
@@ -74,7 +74,6 @@ func Judge(h *history.History, rules Rules) Verdict {
 	j.deadlines()
 	j.resource()
 	if rules.Audited {
-		j.readLogs()
 		j.checkLogs()
 		j.claims()
 		j.watchers()
@@ -85,6 +84,7 @@ func Judge(h *history.History, rules Rules) Verdict {
 	j.faults()
 	j.floor()
 	j.leftovers()
+	j.proved()
 	for check, n := range j.found {
 		if n > listed {
 			j.verdict.Violations = append(j.verdict.Violations, Violation{Check: check, Text: fmt.Sprintf("and %d more", n-listed)})

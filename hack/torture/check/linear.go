@@ -24,6 +24,9 @@ import (
 // goes back by no more than a minute.
 const lasting = 90 * time.Second
 
+// smallPatience is for one part of a history when a small one is looked for.
+const smallPatience = 10 * time.Second
+
 // linearizability checks that each lock's history is one that a lock could have had which does one thing at a time, each between its call
 // and its return. Leases end by time: what may have ended by a call's return may be gone for it.
 func (j *judge) linearizability() {
@@ -54,16 +57,15 @@ func (j *judge) linearizability() {
 func Draw(h *history.History, rules Rules, v Violation, path string) error {
 	j := newJudge(h, rules)
 	if rules.Audited {
-		j.readLogs()
 		j.claims()
 	}
 	calls, m := j.model(v.Lock)
-	if porcupine.CheckOperationsTimeout(m.porcupine(), calls, rules.Patience) != porcupine.Illegal {
-		return errors.New("the history has a linearization, or none was found in time: there is nothing to draw")
-	}
 	window := m.smallest(calls)
 	part := m.within(window)
-	_, info := porcupine.CheckOperationsVerbose(part.porcupine(), window, rules.Patience)
+	result, info := porcupine.CheckOperationsVerbose(part.porcupine(), window, rules.Patience)
+	if result != porcupine.Illegal {
+		return errors.New("no part of the history without a linearization was found in time: there is nothing to draw")
+	}
 	return porcupine.VisualizePath(part.porcupine(), info, path)
 }
 
@@ -71,7 +73,7 @@ func Draw(h *history.History, rules Rules, v Violation, path string) error {
 func (j *judge) model(lock string) ([]porcupine.Operation, *model) {
 	m := &model{
 		capacity: max(1, j.rules.Capacity[lock]), expired: map[int64]history.Stamp{}, forget: map[int64]history.Stamp{},
-		known: map[int64]bool{},
+		known: map[int64]bool{}, complete: j.log[lock] != nil && !j.log[lock].incomplete(),
 	}
 	for _, g := range j.grants[lock] {
 		m.expired[g.Token], m.forget[g.Token] = g.expired(), g.deadline.Add(lasting)
@@ -156,8 +158,8 @@ func (m *model) smallest(calls []porcupine.Operation) []porcupine.Operation {
 		ends = append(ends, c.Return)
 	}
 	slices.Sort(ends)
-	fails := func(part []porcupine.Operation) bool {
-		return !porcupine.CheckOperations(m.within(part).porcupine(), part)
+	fails := func(part []porcupine.Operation) bool { // one that takes too long is not small
+		return porcupine.CheckOperationsTimeout(m.within(part).porcupine(), part, smallPatience) == porcupine.Illegal
 	}
 	n := sort.Search(len(ends), func(i int) bool { return fails(until(calls, ends[i])) })
 	if n == len(ends) {

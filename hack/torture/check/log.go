@@ -112,7 +112,7 @@ func (j *judge) fill(look *history.Look) ([]history.Event, int64) {
 // that holds nothing, and tokens increase, also from one document of a lock to the next.
 func (j *judge) checkLogs() {
 	for lock, l := range j.log {
-		holders := map[int64]bool{} // by token, whether shared
+		holders := map[int64]mode{} // by token
 		largest, seen := int64(0), int64(0)
 		for _, e := range l.events {
 			seen++
@@ -131,10 +131,11 @@ func (j *judge) checkLogs() {
 				j.violated("tokens", lock, e.before, e.to, "event %d: token %d was granted after %d", e.Seq, e.Token, largest)
 			}
 			largest = max(largest, e.Token)
-			if !j.fits(lock, holders, l.shared[e.Token]) {
+			m := j.modeOf(lock, l, e)
+			if !j.fits(lock, holders, m) {
 				j.violated("log", lock, e.before, e.to, "event %d: token %d was granted while %v held it", e.Seq, e.Token, holders)
 			}
-			holders[e.Token] = l.shared[e.Token]
+			holders[e.Token] = m
 		}
 		if l.gaps*100 > seen {
 			j.violated("audit", lock, j.h.Begin, j.h.End, "the auditor missed %d of %d events", l.gaps, l.gaps+seen)
@@ -142,13 +143,34 @@ func (j *judge) checkLogs() {
 	}
 }
 
-// fits tells whether a grant fits to the holders. One that was shorter than the time between two looks may have been shared.
-func (j *judge) fits(lock string, holders map[int64]bool, shared bool) bool {
-	capacity := j.rules.Capacity[lock]
-	if capacity <= 1 {
+// mode is whether a grant is shared, as far as that is known.
+type mode struct{ known, shared bool }
+
+func (j *judge) modeOf(lock string, l *eventLog, e *logged) mode {
+	if shared, seen := l.shared[e.Token]; seen {
+		return mode{true, shared}
+	}
+	if g := j.byToken[tokenOf{lock, e.Token}]; g != nil {
+		return mode{true, g.Shared}
+	}
+	if operations := j.byOwner[e.Owner]; len(operations) == 1 {
+		return mode{true, operations[0].Shared}
+	}
+	return mode{} // shorter than the time between two looks, and of one of those who share a name
+}
+
+// fits tells whether a grant fits to the holders. What is not known is taken for what fits.
+func (j *judge) fits(lock string, holders map[int64]mode, m mode) bool {
+	capacity := max(1, j.rules.Capacity[lock])
+	if capacity == 1 || m.known && !m.shared {
 		return len(holders) == 0
 	}
-	return !shared || len(holders) < capacity
+	for _, h := range holders {
+		if h.known && !h.shared {
+			return false
+		}
+	}
+	return len(holders) < capacity
 }
 
 // claims compares what callers were told with what is stored: each grant, release and eviction has its event, each grant in the log has
@@ -217,16 +239,16 @@ func (l *eventLog) incomplete() bool { return l == nil || l.gaps > 0 }
 // settle is how long after its return a call may still have its effect: a release in the background, or a command that was held.
 const settle = 15 * time.Second
 
-// explain finds the operation to which a grant went that nobody claims: one whose caller was not told, one that waited and did not take it
-// in time, or one of which a request arrived when it was over, as a held command may. Several operations may share the owner's name: which
-// it was cannot be told then. The best explanation is taken, and the latest of equals.
+// explain finds the operation to which a grant went that nobody claims: one whose caller was not told, or one that waited and did not take
+// it in time. Any other operation only if it was disturbed. Several operations may share the owner's name: which it was cannot be told then.
+// The best explanation is taken, and the latest of equals.
 func (j *judge) explain(lock string, e *logged) {
 	bestRank := 0
 	for _, op := range j.byOwner[e.Owner] { // in order of their calls
 		if op.Lock != lock || op.Call > e.to || op.Token == e.Token && op.Outcome == history.OK {
 			continue
 		}
-		rank := explains(op, e)
+		rank := j.explains(op, e)
 		if rank > 0 && e.by == nil {
 			e.called = op.Call
 		}
@@ -237,20 +259,31 @@ func (j *judge) explain(lock string, e *logged) {
 }
 
 // explains tells how well an operation explains a grant; 0: not at all.
-func explains(op *history.Operation, e *logged) int {
+func (j *judge) explains(op *history.Operation, e *logged) int {
 	ended := op.Return
 	if ended == 0 {
 		ended = never.Add(-settle)
 	}
+	// Who waits may be granted the lock and not take it: because it gave up, or was evicted or too late and waits again.
+	waits := op.Kind == history.Wait && (op.Outcome != history.OK || e.Token < op.Token)
 	switch {
 	case e.before > ended.Add(settle):
 		return 0
 	case op.Outcome == history.Unknown:
 		return 3
+	case !waits && !j.disturbed(op, e.to):
+		return 0
 	case e.before <= ended:
 		return 2
 	}
 	return 1
+}
+
+// disturbed tells whether a request of an operation may have been carried out twice, or after its caller had given it up: because of a
+// fault, because it took so long that it was sent again, or because the load ended.
+func (j *judge) disturbed(op *history.Operation, until history.Stamp) bool {
+	const attempts = 6 // that fit into a lease
+	return op.Return >= j.h.End || op.Return.Sub(op.Call) >= op.Lease/attempts || j.hit(op.Call, until, op.Lock, op.Worker)
 }
 
 // resolve counts what became of the operations whose callers were not told.

@@ -61,8 +61,9 @@ type model struct {
 	expired map[int64]history.Stamp
 	// forget is when a grant is certainly gone, by token, unless the clock was moved.
 	forget map[int64]history.Stamp
-	// known are the tokens whose acquisition is in the history; all others may have been there before it began.
-	known map[int64]bool
+	// known are the tokens whose acquisition is in the history. Unless it is complete, all others may have been there before it began.
+	known    map[int64]bool
+	complete bool
 }
 
 func (m *model) porcupine() porcupine.Model {
@@ -87,7 +88,7 @@ func (c *call) String() string {
 
 func (m *model) step(s state, c *call) (state, bool) {
 	i := slices.IndexFunc(s.holders, func(e entry) bool { return e.token == c.token })
-	present := i >= 0 || c.token != 0 && !m.known[c.token]
+	present := i >= 0 || c.token != 0 && m.unseen(c.token)
 	switch c.do {
 	case doAcquire:
 		return m.acquire(s, c)
@@ -146,12 +147,15 @@ func (m *model) shows(s state, c *call) bool {
 	}
 	for _, token := range c.tokens {
 		there := slices.ContainsFunc(s.holders, func(e entry) bool { return e.token == token })
-		if !there && m.known[token] {
+		if !there && !m.unseen(token) {
 			return false
 		}
 	}
 	return true
 }
+
+// unseen tells whether a token may have been granted without being in the history.
+func (m *model) unseen(token int64) bool { return !m.complete && !m.known[token] }
 
 // over tells whether a holder may have ended without a release before a call returned.
 func (m *model) over(e entry, c *call) bool { return e.doubtful || m.expired[e.token] <= c.returned }

@@ -30,32 +30,38 @@ func (j *judge) fifo() {
 	}
 }
 
-// overtaken looks at those who hold the lock now and did not at the last look: who stood before them then, or at all if they did not
-// stand in the queue then, must not wait any more.
+// overtaken looks at those who were granted the lock since the last look: who stood before them then, or at all if they did not stand in
+// the queue then, and lived, must not wait any more.
 func (j *judge) overtaken(lock string, last, look *history.Look) {
-	held := map[int64]bool{}
-	for _, h := range last.Holders {
-		held[h.Token] = true
-	}
 	waits := map[string]history.Waiter{}
 	for _, w := range look.Waiters {
 		waits[w.ID] = w
 	}
-	for _, h := range look.Holders {
-		if held[h.Token] || !j.queues(h.Owner) {
+	for _, e := range look.Events {
+		if e.Type != acquired || !j.queues(e.Owner) {
 			continue
 		}
 		for _, before := range last.Waiters {
-			if before.ID == h.ID {
+			if before.Owner == e.Owner {
 				break
 			}
 			j.looked("fifo")
 			w, still := waits[before.ID]
-			if still && w.Since == before.Since && before.ExpiresAt > h.AcquiredAt {
-				j.violated("fifo", lock, last.From, look.To, "%q was granted token %d before %q, who stood before it", h.Owner, h.Token, w.Owner)
+			if still && w.Since == before.Since && before.ExpiresAt > grantedAt(look, e) {
+				j.violated("fifo", lock, last.From, look.To, "%q was granted token %d before %q, who stood before it", e.Owner, e.Token, w.Owner)
 			}
 		}
 	}
+}
+
+// grantedAt is the server's time of a grant; if its holder has gone already, its token, which is not before that.
+func grantedAt(look *history.Look, e history.Event) int64 {
+	for _, h := range look.Holders {
+		if h.Token == e.Token {
+			return h.AcquiredAt
+		}
+	}
+	return e.Token
 }
 
 // queues tells whether the owner surely takes part in the queue.
@@ -92,36 +98,29 @@ func (j *judge) wakeups() {
 			case since == nil || since.waiter.ID != head.ID:
 				since = &idle{waiter: head, from: look.To}
 			default:
-				j.looked("wakeup")
 				j.slept(lock, since, look.From)
 			}
 		}
 	}
 }
 
+// slept judges a time in which nothing kept the waiter from noticing: no fault of the server, of its process or of the document, nor the
+// death of its process, which leaves its place in the queue for a while.
 func (j *judge) slept(lock string, since *idle, until history.Stamp) {
-	const before = 3 * time.Second
-	if until.Sub(since.from) <= j.rules.RetryPeriod+time.Second {
-		return
-	}
 	worker := -1
 	if operations := j.byOwner[since.waiter.Owner]; len(operations) == 1 {
 		worker = operations[0].Worker
-	}
-	if j.hit(since.from.Add(-before), until, lock, worker) || j.gone(worker) {
-		return
-	}
-	j.violated("wakeup", lock, since.from, until, "%q waited %s for a lock that was free", since.waiter.Owner, until.Sub(since.from))
-}
-
-// gone tells whether a worker was killed at any time: what it left in the queue stays there for a while.
-func (j *judge) gone(worker int) bool {
-	for _, p := range j.h.Processes {
-		if p.Worker == worker && p.Killed != 0 {
-			return true
+		if j.killed(operations[0]) <= until {
+			return
 		}
 	}
-	return false
+	if j.hit(since.from.Add(-recovery), until, lock, worker) {
+		return
+	}
+	j.looked("wakeup")
+	if slept := until.Sub(since.from); slept > j.rules.RetryPeriod+late {
+		j.violated("wakeup", lock, since.from, until, "%q waited %s for a lock that was free", since.waiter.Owner, slept)
+	}
 }
 
 // freeFor is the first live waiter of a lock that nobody holds.

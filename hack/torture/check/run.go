@@ -31,6 +31,18 @@ func (j *judge) faults() {
 	}
 }
 
+// Essential are the checks that have something to look at in every run of the whole rig.
+var Essential = []string{"exclusion", "tokens", "deadline", "done", "resource", "log", "claims", "fifo", "events", "linearizability", "leftovers"}
+
+// proved checks that no check that is to prove something had nothing to look at.
+func (j *judge) proved() {
+	for _, check := range j.rules.Checks {
+		if j.verdict.Checked[check] == 0 {
+			j.violated("faults", "", j.h.Begin, j.h.End, "the check of %s had nothing to look at: the run says nothing about it", check)
+		}
+	}
+}
+
 const (
 	// recovery is how long after its end an outage still counts as one.
 	recovery = 2 * time.Second

@@ -72,7 +72,7 @@ func (s *story) unlock(of history.Operation, call, ret int) {
 }
 
 func (s *story) believes(of history.Operation, ms int, held bool, deadline int) {
-	s.Beliefs = append(s.Beliefs, history.Belief{Grant: of.ID, At: at(ms), Held: held, Deadline: at(deadline), Done: !held})
+	s.Beliefs = append(s.Beliefs, history.Belief{Grant: of.ID, At: at(ms), Held: held, Deadline: at(deadline)})
 }
 
 func (s *story) fault(f history.Fault, from, until int) {
@@ -104,6 +104,16 @@ func event(kind string, of history.Operation) history.Event {
 func (s *story) judge(audited bool) []string {
 	h := s.History
 	h.Operations = slices.Clone(h.Operations)
+	for _, op := range h.Operations { // holders are told in time, if the story does not say otherwise
+		if acquires(op.Kind) && op.Outcome == history.OK && len(s.Told) == 0 {
+			h.Told = append(h.Told, history.Told{Grant: op.ID, At: op.Deadline})
+		}
+	}
+	for _, c := range h.Changes {
+		if len(h.Watches) == 0 {
+			h.Watches = []history.Watch{{Watcher: c.Watcher, Locks: []string{s.lock}}}
+		}
+	}
 	slices.SortStableFunc(h.Operations, func(a, b history.Operation) int { return int(a.Call - b.Call) })
 	verdict := Judge(&h, Rules{
 		Audited: audited, Capacity: map[string]int{"x": 1, "s": 2}, RetryPeriod: time.Second, Patience: 10 * time.Second,

@@ -31,22 +31,23 @@ const behind = 10 * time.Second
 // watchers checks what watchers were told: each event once, in order, the same as is stored, or how many they missed; and in the end the
 // last one.
 func (j *judge) watchers() {
-	known := map[string]map[string]*told{}
+	known := map[string]map[string]*told{} // by watcher and lock; nil: of a lock that it has not been told of
+	for _, w := range j.h.Watches {
+		known[w.Watcher] = map[string]*told{}
+		for _, lock := range w.Locks {
+			known[w.Watcher][lock] = nil
+		}
+	}
 	for i := range j.h.Changes {
 		c := &j.h.Changes[i]
-		if j.log[c.Lock] == nil {
+		if j.log[c.Lock] == nil || known[c.Watcher] == nil {
 			continue
-		}
-		if known[c.Watcher] == nil {
-			known[c.Watcher] = map[string]*told{}
 		}
 		j.looked("events")
 		if t := known[c.Watcher][c.Lock]; t != nil {
 			j.follows(t, c)
-		} else {
-			known[c.Watcher][c.Lock] = &told{}
 		}
-		*known[c.Watcher][c.Lock] = told{c.Seq, c.At}
+		known[c.Watcher][c.Lock] = &told{c.Seq, c.At}
 		j.stored(c)
 	}
 	for watcher, locks := range known {
@@ -54,10 +55,20 @@ func (j *judge) watchers() {
 			continue
 		}
 		for lock, t := range locks {
-			if l := j.log[lock]; t.seq != l.last {
-				j.violated("events", lock, j.h.End, j.h.End, "watcher %s was told of event %d last, and there are %d", watcher, t.seq, l.last)
-			}
+			j.last(watcher, lock, t)
 		}
+	}
+}
+
+// last checks that a watcher that lived until the end was told of the last event.
+func (j *judge) last(watcher, lock string, t *told) {
+	l := j.log[lock]
+	switch {
+	case l == nil || t != nil && t.seq == l.last:
+	case t == nil && l.last > 0:
+		j.violated("events", lock, j.h.Begin, j.h.End, "watcher %s was told nothing", watcher)
+	case t != nil:
+		j.violated("events", lock, j.h.End, j.h.End, "watcher %s was told of event %d last, and there are %d", watcher, t.seq, l.last)
 	}
 }
 

@@ -78,18 +78,6 @@ func (c *Crew) Operations() int64 {
 	return sum
 }
 
-// Connections is the number of connections of all workers.
-func (c *Crew) Connections() int {
-	sum := 0
-	for _, m := range c.Members {
-		sum += m.Proxy.Connections()
-		if m.FeedProxy != nil {
-			sum += m.FeedProxy.Connections()
-		}
-	}
-	return sum
-}
-
 // Files are those of all histories that the workers wrote.
 func (c *Crew) Files() []string {
 	var files []string

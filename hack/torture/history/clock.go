@@ -33,7 +33,13 @@ func At(t time.Time) Stamp {
 	if t.IsZero() {
 		return 0
 	}
-	return Now().Add(time.Until(t))
+	for { // a process can be paused between the two looks at a clock
+		before := Now()
+		left := time.Until(t)
+		if Now().Sub(before) < time.Millisecond {
+			return before.Add(left)
+		}
+	}
 }
 
 // Add is the stamp d later.

@@ -26,6 +26,8 @@ import (
 type Record struct {
 	Operation *Operation `json:"op,omitempty"`
 	Belief    *Belief    `json:"belief,omitempty"`
+	Told      *Told      `json:"told,omitempty"`
+	Watch     *Watch     `json:"watch,omitempty"`
 	Change    *Change    `json:"change,omitempty"`
 	Fault     *Fault     `json:"fault,omitempty"`
 	Process   *Process   `json:"process,omitempty"`
@@ -125,6 +127,10 @@ func (h *History) add(r Record, operations map[string]int) {
 		h.Operations = append(h.Operations, *r.Operation)
 	case r.Belief != nil:
 		h.Beliefs = append(h.Beliefs, *r.Belief)
+	case r.Told != nil:
+		h.Told = append(h.Told, *r.Told)
+	case r.Watch != nil:
+		h.Watches = append(h.Watches, *r.Watch)
 	case r.Change != nil:
 		h.Changes = append(h.Changes, *r.Change)
 	case r.Fault != nil:

@@ -81,13 +81,27 @@ type Belief struct {
 	At       Stamp `json:"at"`
 	Held     bool  `json:"held"`
 	Deadline Stamp `json:"deadline"`
-	// Done tells that the lease's channel was closed; looked at before At.
-	Done bool `json:"done,omitempty"`
+}
+
+// Told is the moment at which a holder was told by Lease.Done that its lease was over.
+type Told struct {
+	// Grant is the ID of the operation that acquired.
+	Grant string `json:"grant"`
+	At    Stamp  `json:"at"`
+	// Deadline is the last one of the lease.
+	Deadline Stamp `json:"deadline"`
+}
+
+// Watch is the begin of a watch.
+type Watch struct {
+	// Watcher is unique: worker, incarnation and number.
+	Watcher string `json:"watcher"`
+	// Locks are those that it is told of.
+	Locks []string `json:"locks"`
 }
 
 // Change is what a watcher delivered for one lock.
 type Change struct {
-	// Watcher is unique: worker, incarnation and number.
 	Watcher string  `json:"watcher"`
 	Lock    string  `json:"lock"`
 	At      Stamp   `json:"at"`
@@ -204,8 +218,10 @@ type History struct {
 	Begin, End Stamp
 	Operations []Operation // in order of Call
 	Beliefs    []Belief    // those of one grant in order of At
-	Changes    []Change    // those of one watcher in order
-	Faults     []Fault     // in order of From
+	Told       []Told
+	Watches    []Watch
+	Changes    []Change // those of one watcher in order
+	Faults     []Fault  // in order of From
 	Processes  []Process
 	Accepted   []Accepted // in the order of the resource
 	Looks      []Look     // those of one lock in order

@@ -32,10 +32,10 @@ const (
 )
 
 // rubbish are the ways to spoil a document: a field and what is written into it.
-var rubbish = []bson.D{
-	{{Key: "state", Value: "rubbish"}},
-	{{Key: "v", Value: "two"}},
-	{{Key: "v", Value: int32(99)}},
+var rubbish = bson.D{
+	{Key: "state", Value: "rubbish"},
+	{Key: "v", Value: "two"},
+	{Key: "v", Value: int32(99)},
 }
 
 // hitDocument deletes the document of a lock, or spoils it for a while.
@@ -88,9 +88,9 @@ func (n *Nemesis) spoilDocument(ctx context.Context, fault plan.Fault, record *h
 		if fault.Kind == plan.Foreign {
 			old, err = collection.FindOneAndReplace(ctx, id, spoilt).Raw()
 		} else {
-			change := rubbish[fault.Variant%len(rubbish)]
-			record.Detail = fmt.Sprintf("%s = %v", change[0].Key, change[0].Value)
-			old, err = collection.FindOneAndUpdate(ctx, id, bson.D{{Key: "$set", Value: change}}).Raw()
+			change := change(fault)
+			record.Detail = fmt.Sprintf("%s = %v", change.Key, change.Value)
+			old, err = collection.FindOneAndUpdate(ctx, id, bson.D{{Key: "$set", Value: bson.D{change}}}).Raw()
 		}
 		if err == nil {
 			observe(fault.Lock, old)
@@ -117,22 +117,41 @@ func (n *Nemesis) putBack(ctx context.Context, collection *mongo.Collection, fau
 	ctx, cancel := context.WithTimeout(ctx, restoreTime)
 	defer cancel()
 	id := bson.D{{Key: "_id", Value: fault.Lock}}
-	for {
+	for sent, told := false, false; ; task.Wait(ctx, retryPeriod) {
 		now, err := read(ctx, collection, id)
-		if err == nil && string(now) != string(spoilt) {
-			what := fmt.Sprintf("the document of %s was spoilt (%s, %s) and then written to: it was %s and became %s",
-				fault.Lock, fault.Kind, rubbish[fault.Variant%len(rubbish)], spoilt, now)
+		switch {
+		case err != nil:
+		case sent && !stillSpoilt(fault, now):
+			return nil // the earlier try worked, and its reply was lost
+		case string(now) != string(spoilt) && !told:
+			told = true
+			what := fmt.Sprintf("the document of %s was spoilt (%s) and then written to: it was %s and became %s", fault.Lock, fault.Kind, spoilt, now)
 			n.History.Write(history.Record{Leftover: &history.Leftover{What: what}})
 		}
 		if err == nil {
+			sent = true
 			_, err = collection.ReplaceOne(ctx, id, old, options.Replace().SetUpsert(true))
 		}
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		task.Wait(ctx, retryPeriod)
 	}
 }
+
+// stillSpoilt tells whether a document is one that the fault made.
+func stillSpoilt(fault plan.Fault, document bson.Raw) bool {
+	if fault.Kind == plan.Foreign {
+		_, err := document.LookupErr("recipe")
+		return err == nil
+	}
+	change := change(fault)
+	value := document.Lookup(change.Key)
+	want, err := bson.Marshal(bson.D{change})
+	return err == nil && value.Equal(bson.Raw(want).Lookup(change.Key))
+}
+
+// change is how a malformed document is made.
+func change(fault plan.Fault) bson.E { return rubbish[fault.Variant%len(rubbish)] }
 
 // read reads a document as it is; nil when there is none.
 func read(ctx context.Context, collection *mongo.Collection, id bson.D) (bson.Raw, error) {

@@ -138,13 +138,7 @@ func (c *candidate) serve(ctx context.Context, term time.Duration) {
 
 // believes asks the lock, and records the answer. The lock does not tell its deadline; that it had not passed is known.
 func (c *candidate) believes() bool {
-	b := history.Belief{Grant: c.op.ID}
-	select {
-	case <-c.Lost():
-		b.Done = true
-	default:
-	}
-	b.At = history.Now()
+	b := history.Belief{Grant: c.op.ID, At: history.Now()}
 	_, b.Held = c.Token()
 	if b.Held {
 		b.Deadline = b.At

@@ -70,17 +70,25 @@ func (h *hold) wither(ctx context.Context) {
 
 // believes asks the lease, and records the answer.
 func (h *hold) believes() bool {
-	done := false
-	select {
-	case <-h.grant.Done():
-		done = true
-	default:
-	}
-	b := history.Belief{Grant: h.op.ID, Done: done, At: history.Now()}
+	b := history.Belief{Grant: h.op.ID, At: history.Now()}
 	b.Held = h.grant.Err() == nil
 	b.Deadline = history.At(h.grant.Deadline())
 	h.session.worker.history.Write(history.Record{Belief: &b})
 	return b.Held
+}
+
+// awaitEnd does nothing but wait for the lease to say that it is over, as work does that a lease is to stop.
+func (h *hold) awaitEnd() {
+	select {
+	case <-h.grant.Done():
+	case <-h.session.worker.closed:
+	}
+	select {
+	case <-h.grant.Done():
+		told := history.Told{Grant: h.op.ID, At: history.Now(), Deadline: history.At(h.grant.Deadline())}
+		h.session.worker.history.Write(history.Record{Told: &told})
+	default: // it never was
+	}
 }
 
 func (h *hold) renew(ctx context.Context) {

@@ -17,10 +17,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// leftovers are the goroutines and the number of sockets that remain after everything was closed.
-func leftovers() (goroutines string, sockets int) {
+// leftovers are the goroutines and the number of sockets that remain after everything was closed, but for the goroutines of before.
+func leftovers(before goleak.Option) (goroutines string, sockets int) {
 	// It waits up to half a second for what is about to end.
-	if err := goleak.Find(goleak.IgnoreCurrent()); err != nil {
+	if err := goleak.Find(before); err != nil {
 		goroutines = err.Error()
 	}
 	descriptors, _ := filepath.Glob("/proc/self/fd/*") // the pattern is well-formed

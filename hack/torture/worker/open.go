@@ -12,6 +12,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/mongolock/operator/hack/torture/controls"
@@ -46,6 +47,11 @@ func (w *Worker) open(ctx, load, watch context.Context, number int, sessions, wa
 		return err
 	}
 	name := fmt.Sprintf("w%d.%d-%d", w.orders.Worker, w.orders.Incarnation, number)
+	locks := slices.Clone(room.Locks.Names)
+	if number == 0 && w.orders.Election != "" {
+		locks = append(locks, w.orders.Election)
+	}
+	w.history.Write(history.Record{Watch: &history.Watch{Watcher: name, Locks: locks}})
 	watchers.Go(func() { w.watch(name, watcher) })
 	if number == 0 && w.orders.Election != "" {
 		sessions.Go(func() { w.stand(load, client) })

@@ -122,7 +122,9 @@ func (s *session) acquire(ctx context.Context, step plan.Step) {
 	}
 	s.end(op, err)
 	if err == nil {
-		(&hold{session: s, grant: grant, op: op, step: step}).run(ctx)
+		h := &hold{session: s, grant: grant, op: op, step: step}
+		s.worker.waiting.Go(h.awaitEnd)
+		h.run(ctx)
 	}
 }
 

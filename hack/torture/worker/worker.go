@@ -24,6 +24,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/mongolock/operator/hack/torture/history"
 	"github.com/mongolock/operator/hack/torture/plan"
 )
@@ -71,11 +73,15 @@ type Worker struct {
 	resource   *resourceClient
 	operations atomic.Int64
 	closers    []func(context.Context) error
+	before     goleak.Option // the goroutines that were there before the clients
+
+	closed  chan struct{}  // when all clients are
+	waiting sync.WaitGroup // for the ends of leases
 }
 
 // Run is the life of a worker. It ends with the end of the input.
 func Run(ctx context.Context, text string, input io.Reader, output io.Writer) error {
-	w := &Worker{}
+	w := &Worker{before: goleak.IgnoreCurrent(), closed: make(chan struct{})}
 	if err := json.Unmarshal([]byte(text), &w.orders); err != nil {
 		return fmt.Errorf("orders: %w", err)
 	}
@@ -143,12 +149,14 @@ func (w *Worker) close(ctx context.Context) error {
 	for _, shut := range w.closers {
 		errs = append(errs, shut(ctx))
 	}
+	close(w.closed)
+	w.waiting.Wait()
 	errs = append(errs, w.resource.close())
 	exit := history.Exit{Worker: w.orders.Worker, Incarnation: w.orders.Incarnation}
 	if err := errors.Join(errs...); err != nil {
 		exit.Error = err.Error()
 	}
-	exit.Goroutines, exit.Sockets = leftovers()
+	exit.Goroutines, exit.Sockets = leftovers(w.before)
 	exit.At = history.Now()
 	w.history.Write(history.Record{Exit: &exit})
 	return nil
