@@ -78,7 +78,7 @@ func (r *rig) runControl(ctx context.Context, n *run, c control) (caught bool, e
 	if err := n.work(ctx, controlTime, faults, func(history.Fault) {}); err != nil {
 		return false, fmt.Errorf("control %s: %w", c.name, err)
 	}
-	_, verdict, err := n.judge(check.Rules{RetryPeriod: worker.RetryPeriod, Patience: time.Minute})
+	_, verdict, err := n.judge(ctx, check.Rules{RetryPeriod: worker.RetryPeriod, Patience: patience})
 	if err != nil {
 		return false, err
 	}

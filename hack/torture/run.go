@@ -133,8 +133,8 @@ func (n *run) declare(ctx context.Context, lock string) error {
 	return n.admin.SetPolicy(ctx, lock, mongolock.Policy{Capacity: sharedCapacity})
 }
 
-// judge reads the history and judges it.
-func (n *run) judge(rules check.Rules) (*history.History, check.Verdict, error) {
+// judge reads the history and judges it. When ctx ends it is left to itself, as the process ends.
+func (n *run) judge(ctx context.Context, rules check.Rules) (*history.History, check.Verdict, error) {
 	if err := n.history.Close(); err != nil {
 		return nil, check.Verdict{}, err
 	}
@@ -142,7 +142,14 @@ func (n *run) judge(rules check.Rules) (*history.History, check.Verdict, error) 
 	if err != nil {
 		return nil, check.Verdict{}, err
 	}
-	return h, check.Judge(h, rules), nil
+	verdict := make(chan check.Verdict, 1)
+	go func() { verdict <- check.Judge(h, rules) }()
+	select {
+	case v := <-verdict:
+		return h, v, nil
+	case <-ctx.Done():
+		return nil, check.Verdict{}, context.Cause(ctx)
+	}
 }
 
 func (n *run) close(ctx context.Context) error {

@@ -47,9 +47,11 @@ type Auditor struct {
 // seen is what the last look at a lock saw.
 type seen struct {
 	from    history.Stamp
-	raw     bson.Raw // as stored; nil when there was no document
-	state   *state   // nil when there was none, or none of a lock
-	waiting bool     // live waiters stood before a lock that nobody held
+	to      history.Stamp
+	now     time.Time // by the server's clock; zero when there was no document
+	raw     bson.Raw  // as stored; nil when there was no document
+	state   *state    // nil when there was none, or none of a lock
+	waiting bool      // live waiters stood before a lock that nobody held
 }
 
 // New makes an auditor of the locks in each collection.
@@ -101,13 +103,28 @@ func (a *Auditor) Look(ctx context.Context) {
 		to := history.Now()
 		a.mu.Lock()
 		for _, name := range names {
-			// A look that began before another one that is known may be older than that.
-			if epoch == a.epoch && from > a.seen[name].from {
+			if epoch == a.epoch && a.seen[name].precedes(found[name], from) {
 				a.observe(name, found[name], from, to)
 			}
 		}
 		a.mu.Unlock()
 	}
+}
+
+// precedes tells whether a look that began at that time is certainly the later one of the two: it began after the end of this one, or the
+// server has stamped it later.
+func (s *seen) precedes(document bson.Raw, from history.Stamp) bool {
+	now := stamped(document)
+	return from > s.to || from > s.from && !s.now.IsZero() && now.After(s.now)
+}
+
+// stamped is the server's time of a document that was read by a look; zero for others.
+func stamped(document bson.Raw) time.Time {
+	if document == nil {
+		return time.Time{}
+	}
+	now, _ := document.Lookup("now").TimeOK()
+	return now
 }
 
 // Between runs f, and looks that began before its end do not count. What f takes from the database it hands to the function that it gets,
@@ -146,7 +163,7 @@ func read(ctx context.Context, collection *mongo.Collection, names []string) (ma
 // observe records a look if it tells anything new. document is nil when there is none.
 func (a *Auditor) observe(lock string, document bson.Raw, from, to history.Stamp) {
 	last := a.seen[lock]
-	now := &seen{from: from, state: parse(document)}
+	now := &seen{from: from, to: to, now: stamped(document), state: parse(document)}
 	if document != nil {
 		now.raw = document.Lookup("state").Value
 	}

@@ -34,6 +34,36 @@ func stored(seq int64, tokens ...int64) document {
 	return document{{Key: "_id", Value: "x"}, {Key: "v", Value: int32(2)}, {Key: "state", Value: state}, {Key: "now", Value: time.UnixMilli(5)}}
 }
 
+// TestOrderOfLooks: looks that overlap are told apart by the server's time, and by nothing else.
+func TestOrderOfLooks(t *testing.T) {
+	at := func(ms int64) bson.Raw {
+		raw, err := bson.Marshal(document{{Key: "now", Value: time.UnixMilli(ms)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	last := &seen{from: 100, to: 300, now: time.UnixMilli(7)}
+	for name, c := range map[string]struct {
+		document bson.Raw
+		from     history.Stamp
+		want     bool
+	}{
+		"after it":                                {at(7), 301, true},
+		"after it, with a clock that went back":   {at(3), 301, true},
+		"after it, without a document":            {nil, 301, true},
+		"during it, and stamped later":            {at(8), 200, true},
+		"during it, and stamped at the same time": {at(7), 200, false},
+		"during it, and stamped earlier":          {at(6), 200, false},
+		"during it, without a document":           {nil, 200, false},
+		"before it":                               {at(8), 99, false},
+	} {
+		if got := last.precedes(c.document, c.from); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 // TestLooks: each look has the events that the last one did not have, tells of gaps and of documents made anew, and is recorded only if
 // it tells anything.
 func TestLooks(t *testing.T) {

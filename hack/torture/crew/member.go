@@ -10,7 +10,6 @@ SPDX-License-Identifier: Apache-2.0
 package crew
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,12 +18,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
+	"github.com/mongolock/operator/hack/child"
 	"github.com/mongolock/operator/hack/faultproxy"
 	"github.com/mongolock/operator/hack/torture/history"
 )
@@ -48,14 +47,12 @@ type Member struct {
 
 // process is one life.
 type process struct {
-	cmd    *exec.Cmd
+	*child.Process
 	input  io.WriteCloser
 	ready  chan struct{} // closed when it works
-	gone   chan struct{} // closed when it has ended
 	killed atomic.Bool
 	record history.Process
 	count  atomic.Int64
-	end    error // set before gone is closed
 }
 
 // Start starts the worker, again if it was killed, and waits until it works.
@@ -67,11 +64,11 @@ func (m *Member) Start(ctx context.Context) error {
 	select {
 	case <-p.ready:
 		return nil
-	case <-p.gone:
+	case <-p.Gone():
 		if p.killed.Load() {
 			return nil
 		}
-		return fmt.Errorf("it ended at its start: %w", p.end)
+		return fmt.Errorf("it ended at its start: %w", p.Err())
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -91,22 +88,14 @@ func (m *Member) start() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{ready: make(chan struct{}), gone: make(chan struct{})}
+	p := &process{ready: make(chan struct{})}
 	p.record = history.Process{Worker: m.Worker, Incarnation: m.incarnation, Started: history.Now()}
-	p.cmd = exec.Command("/proc/self/exe", "-"+Flag, string(text))
-	// A group of its own, so that the terminal's Ctrl-C reaches the rig only; and it dies with the rig, however that dies.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	p.cmd.Stderr = os.Stderr
-	if p.input, err = p.cmd.StdinPipe(); err != nil {
+	cmd := exec.Command("/proc/self/exe", "-"+Flag, string(text))
+	cmd.Stdout, cmd.Stderr = &child.Lines{Take: p.hear}, os.Stderr
+	if p.input, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	output, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	started := make(chan error)
-	go p.run(output, started) // ends with the process
-	if err := <-started; err != nil {
+	if p.Process, err = child.Start(cmd); err != nil {
 		return nil, err
 	}
 	m.files = append(m.files, orders.History)
@@ -114,25 +103,13 @@ func (m *Member) start() (*process, error) {
 	return p, nil
 }
 
-// run starts the process, reads what it reports and waits for its end.
-func (p *process) run(output io.Reader, started chan<- error) {
-	// Linux delivers Pdeathsig when the thread that started the process ends, so that thread must live as long.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := p.cmd.Start()
-	started <- err
-	if err != nil {
-		return
+// hear takes a line that the process reports.
+func (p *process) hear(line string) {
+	if line == "ready" {
+		close(p.ready)
+	} else if n, err := strconv.ParseInt(line, 10, 64); err == nil {
+		p.count.Store(n)
 	}
-	for lines := bufio.NewScanner(output); lines.Scan(); {
-		if lines.Text() == "ready" {
-			close(p.ready)
-		} else if n, err := strconv.ParseInt(lines.Text(), 10, 64); err == nil {
-			p.count.Store(n)
-		}
-	}
-	p.end = p.cmd.Wait()
-	close(p.gone)
 }
 
 // Kill kills the worker with SIGKILL, and says false when it did not live.
@@ -140,13 +117,12 @@ func (m *Member) Kill() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.process
-	if p == nil || p.killed.Load() || p.ended() {
+	if p == nil || p.killed.Load() || !p.Alive() {
 		return false
 	}
 	p.killed.Store(true)
 	p.record.Killed = history.Now()
-	_ = p.cmd.Process.Kill() // it may have ended meanwhile
-	<-p.gone
+	p.Kill()
 	m.past.Add(p.count.Load())
 	m.config.History.Write(history.Record{Process: &p.record})
 	return true
@@ -157,10 +133,11 @@ func (m *Member) Pause() (resume func(), ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.process
-	if p == nil || p.ended() || p.cmd.Process.Signal(syscall.SIGSTOP) != nil {
+	if p == nil || !p.Alive() {
 		return nil, false
 	}
-	return func() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }, true // it may have been killed meanwhile
+	p.Signal(syscall.SIGSTOP)
+	return func() { p.Signal(syscall.SIGCONT) }, true
 }
 
 func (m *Member) operations() int64 {
@@ -185,7 +162,7 @@ func (m *Member) stop(ctx context.Context) error {
 	p := m.process
 	_ = p.input.Close()
 	select {
-	case <-p.gone:
+	case <-p.Gone():
 	case <-ctx.Done():
 		return errors.New("it does not end")
 	}
@@ -193,14 +170,5 @@ func (m *Member) stop(ctx context.Context) error {
 		return nil
 	}
 	m.config.History.Write(history.Record{Process: &p.record})
-	return p.end
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.gone:
-		return true
-	default:
-		return false
-	}
+	return p.Err()
 }
