@@ -25,14 +25,8 @@ func (c *Client) release(ctx context.Context, l *Lease) error {
 			c.changed(l.ref.lock, gone.to)
 		}
 		switch {
-		case err == nil && gone.found && (gone.sure || l.remaining() > 0):
-			return nil
-		case err == nil && gone.found:
-			return forgotten(l)
-		case err == nil && repeated:
-			return c.releasedBefore(ctx, l)
 		case err == nil:
-			return fmt.Errorf("%w: lock %q: the server no longer has this grant", ErrNotHeld, l.ref.lock)
+			return c.released(ctx, l, gone, repeated)
 		case !isTransient(err):
 			return err
 		}
@@ -41,6 +35,19 @@ func (c *Client) release(ctx context.Context, l *Lease) error {
 			return fmt.Errorf("%w: release of lock %q, which ends with its lease: %w", ErrOutcomeUnknown, l.ref.lock, err)
 		}
 	}
+}
+
+// released is what a release that was carried out is to its caller.
+func (c *Client) released(ctx context.Context, l *Lease, gone departure, repeated bool) error {
+	switch {
+	case gone.found && (gone.sure || l.remaining() > 0):
+		return nil
+	case gone.found:
+		return forgotten(l)
+	case repeated:
+		return c.releasedBefore(ctx, l)
+	}
+	return fmt.Errorf("%w: lock %q: the server no longer has this grant", ErrNotHeld, l.ref.lock)
 }
 
 // releasedBefore tells whether an earlier send, whose reply was lost, made the release: then the document has its event.
