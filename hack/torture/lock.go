@@ -13,12 +13,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/mongolock/operator/hack/screen"
 	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/hack/torture/audit"
 	"github.com/mongolock/operator/hack/torture/check"
@@ -64,7 +66,7 @@ func (r *rig) runLock(ctx context.Context, report *report) (err error) {
 	if err := n.inspect(ctx); err != nil {
 		return err
 	}
-	return r.judgeLock(ctx, n, report)
+	return r.judgeLock(ctx, func(rules check.Rules) (*history.History, check.Verdict, error) { return n.judge(ctx, rules) }, report)
 }
 
 func (n *run) startAudit(ctx context.Context) (stop func()) {
@@ -76,7 +78,28 @@ func (n *run) startAudit(ctx context.Context) (stop func()) {
 	return task.Start(ctx, n.auditor.Run)
 }
 
-func (r *rig) judgeLock(ctx context.Context, n *run, report *report) error {
+// judgeAgain judges the history that a run has left behind, and says whether everything was as it should be.
+func judgeAgain(ctx context.Context, screen *screen.Screen, s settings) (passed bool, err error) {
+	files, err := filepath.Glob(filepath.Join(s.judge, "*.jsonl"))
+	if err != nil || len(files) == 0 {
+		return false, errors.Join(err, fmt.Errorf("there is no history in %s: it is the folder with the files *.jsonl", s.judge))
+	}
+	if err := os.MkdirAll(s.out, 0o755); err != nil {
+		return false, err
+	}
+	r := &rig{settings: s, screen: screen}
+	report := &report{Seed: s.seed, Duration: "judged again"}
+	err = r.judgeLock(ctx, func(rules check.Rules) (*history.History, check.Verdict, error) { return judgeFiles(ctx, files, rules) }, report)
+	if err != nil {
+		return false, err
+	}
+	return r.conclude(report)
+}
+
+// judgeLock judges a history of the real lock.
+func (r *rig) judgeLock(
+	ctx context.Context, judge func(check.Rules) (*history.History, check.Verdict, error), report *report,
+) error {
 	r.screen.Say("Judging")
 	defer r.screen.During(ctx, "judging")()
 	rules := check.Rules{
@@ -86,7 +109,7 @@ func (r *rig) judgeLock(ctx context.Context, n *run, report *report) error {
 	for lock := range sharedLocks {
 		rules.Capacity[lock] = sharedCapacity
 	}
-	h, verdict, err := n.judge(ctx, rules)
+	h, verdict, err := judge(rules)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,7 @@ type settings struct {
 	workers  int
 	controls bool
 	floor    float64
+	judge    string // a folder
 }
 
 const (
@@ -59,6 +60,7 @@ func main() {
 	flag.IntVar(&s.workers, "workers", minWorkers, "Number of worker processes.")
 	flag.BoolVar(&s.controls, "controls", true, "First run the controls: locks that are wrong on purpose and have to be caught.")
 	flag.Float64Var(&s.floor, "floor", 100, "Operations a second that have to go through outside of outages.")
+	flag.StringVar(&s.judge, "judge", "", "Run nothing, and judge the history in this folder again, such as bin/torture/lock.")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -81,7 +83,11 @@ func main() {
 	if s.seed == 0 {
 		s.seed = uint64(time.Now().UnixNano())
 	}
-	passed, err := torture(ctx, screen.New(os.Stdout), s)
+	act := torture
+	if s.judge != "" {
+		act = judgeAgain
+	}
+	passed, err := act(ctx, screen.New(os.Stdout), s)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 	}

@@ -58,12 +58,14 @@ func torture(ctx context.Context, screen *screen.Screen, s settings) (passed boo
 	if err := r.runLock(ctx, report); err != nil {
 		return false, err
 	}
+	return r.conclude(report)
+}
+
+// conclude shows and writes the report.
+func (r *rig) conclude(report *report) (passed bool, err error) {
 	report.conclude()
-	screen.Block("Result", report.table())
-	if err := report.write(filepath.Join(s.out, "report.json")); err != nil {
-		return false, err
-	}
-	return report.Passed, nil
+	r.screen.Block("Result", report.table())
+	return report.Passed, report.write(filepath.Join(r.settings.out, "report.json"))
 }
 
 func (r *rig) setUp(ctx context.Context) error {

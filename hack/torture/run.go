@@ -133,12 +133,17 @@ func (n *run) declare(ctx context.Context, lock string) error {
 	return n.admin.SetPolicy(ctx, lock, mongolock.Policy{Capacity: sharedCapacity})
 }
 
-// judge reads the history and judges it. When ctx ends it is left to itself, as the process ends.
+// judge reads the history and judges it.
 func (n *run) judge(ctx context.Context, rules check.Rules) (*history.History, check.Verdict, error) {
 	if err := n.history.Close(); err != nil {
 		return nil, check.Verdict{}, err
 	}
-	h, err := history.Read(append(n.crew.Files(), filepath.Join(n.folder, "rig.jsonl"))...)
+	return judgeFiles(ctx, append(n.crew.Files(), filepath.Join(n.folder, "rig.jsonl")), rules)
+}
+
+// judgeFiles reads a history and judges it. When ctx ends that is left to itself, as the process ends.
+func judgeFiles(ctx context.Context, files []string, rules check.Rules) (*history.History, check.Verdict, error) {
+	h, err := history.Read(files...)
 	if err != nil {
 		return nil, check.Verdict{}, err
 	}

@@ -38,6 +38,7 @@ type judge struct {
 	grants  map[string][]*grant // by lock, in order of Return
 	byGrant map[string]*grant   // by the ID of the acquisition
 	byToken map[tokenOf]*grant
+	ends    map[string][]*history.Operation // releases and evictions, by lock
 	looks   map[string][]*history.Look
 	log     map[string]*eventLog
 }
@@ -70,7 +71,7 @@ func newJudge(h *history.History, rules Rules) *judge {
 	j := &judge{
 		h: h, rules: rules, found: map[string]int{},
 		byOwner: map[string][]*history.Operation{}, grants: map[string][]*grant{}, byGrant: map[string]*grant{},
-		byToken: map[tokenOf]*grant{}, looks: map[string][]*history.Look{}, log: map[string]*eventLog{},
+		byToken: map[tokenOf]*grant{}, ends: map[string][]*history.Operation{}, looks: map[string][]*history.Look{}, log: map[string]*eventLog{},
 		verdict: Verdict{Linearizable: map[string]bool{}, Faults: map[string]int{}, Checked: map[string]int{}},
 	}
 	locks := map[string]bool{}
@@ -79,6 +80,9 @@ func newJudge(h *history.History, rules Rules) *judge {
 		locks[op.Lock] = true
 		if acquires(op.Kind) {
 			j.byOwner[op.Owner] = append(j.byOwner[op.Owner], op)
+		}
+		if endOfKind[op.Kind] != "" {
+			j.ends[op.Lock] = append(j.ends[op.Lock], op)
 		}
 		if acquires(op.Kind) && op.Outcome == history.OK {
 			j.add(&grant{Operation: op, unlock: never, deadline: op.Deadline, cut: never})

@@ -31,7 +31,9 @@ type eventLog struct {
 	of map[tokenType]*logged
 	// sequence finds events by their number; there are several when the document was made anew.
 	sequence map[int64][]*logged
-	gaps     int64
+	open     []gap
+	gaps     int64 // events in them that are not known
+	closed   int64 // events in them that were found out
 	last     int64 // number of the last event
 	shared   map[int64]bool
 }
@@ -66,16 +68,20 @@ func (j *judge) readLogs() {
 			if look.Exists {
 				l.last = look.Seq
 			}
-			events, gap := j.fill(look)
-			l.gaps += gap
+			events, missing := j.fill(look)
+			l.gaps += missing
+			if missing > 0 {
+				l.open = append(l.open, gap{look.Before, look.To, missing})
+			}
 			for i, e := range events {
-				event := &logged{Event: e, before: look.Before, to: look.To, gap: i == 0 && gap > 0, anew: anew}
+				event := &logged{Event: e, before: look.Before, to: look.To, gap: i == 0 && missing > 0, anew: anew}
 				anew = false
 				l.events = append(l.events, event)
 				l.of[tokenType{e.Token, e.Type}] = event
 				l.sequence[e.Seq] = append(l.sequence[e.Seq], event)
 			}
 		}
+		j.closeGaps(lock, l)
 	}
 }
 
@@ -121,7 +127,7 @@ func (j *judge) checkLogs() {
 				clear(holders)
 			}
 			if e.Type != acquired {
-				if _, ok := holders[e.Token]; !ok && l.gaps == 0 {
+				if _, ok := holders[e.Token]; !ok && l.gaps+l.closed == 0 {
 					j.violated("log", lock, e.before, e.to, "event %d: token %d was %s and did not hold it", e.Seq, e.Token, e.Type)
 				}
 				delete(holders, e.Token)

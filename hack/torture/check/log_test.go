@@ -101,6 +101,19 @@ func TestUnknownOutcomesAreResolved(t *testing.T) {
 	s.expectAudited(t, "audit", "unknown")
 }
 
+// TestGapsAreClosed: what the auditor missed is known if callers were told of as much.
+func TestGapsAreClosed(t *testing.T) {
+	tell := func(missing int64) *story {
+		s, _, b := twoGrants()
+		s.op(history.Try, 65, 0, func(op *history.Operation) { op.Outcome, op.Return = history.Unknown, 0 })
+		s.seq += missing
+		s.look(140, func(l *history.Look) { l.Gap = missing }, event(acquired, b), event(released, b))
+		return s
+	}
+	tell(2).expectAudited(t)
+	tell(3).expectAudited(t, "audit", "unknown") // the Try may have been granted the lock
+}
+
 func TestWatchers(t *testing.T) {
 	for name, c := range map[string]struct {
 		tell func(s *story, told func(seq, missed int64, events ...history.Event), e []history.Event)
