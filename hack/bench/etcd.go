@@ -93,7 +93,7 @@ func awaitEtcd(ctx context.Context, server *process, address string) error {
 			return nil
 		case ctx.Err() != nil:
 			return errors.Join(context.Cause(ctx), err)
-		case !server.alive():
+		case !server.Alive():
 			return errors.New("it ended by itself")
 		}
 		task.Wait(ctx, 50*time.Millisecond)

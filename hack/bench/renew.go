@@ -61,14 +61,13 @@ func (b *bench) measureRenewal(ctx context.Context) error {
 		return err
 	}
 	select {
-	case <-p.gone:
+	case <-p.Gone():
 	case <-ctx.Done():
-		_ = p.cmd.Process.Kill()
-		<-p.gone
+		p.Kill()
 		return context.Cause(ctx)
 	}
-	if p.err != nil {
-		return fmt.Errorf("%s: %w; the reason is on standard error", p.name, p.err)
+	if err := p.Err(); err != nil {
+		return fmt.Errorf("%s: %w; the reason is on standard error", p.name, err)
 	}
 	var h held
 	if err := json.Unmarshal(stdout.Bytes(), &h); err != nil {
