@@ -196,8 +196,14 @@ func (d *document) recorded(what EventType, token int64) bool {
 // departed is what became of the holder with this token, which was taken out, as its event tells. If its lease had ended before, there was
 // nothing to release or to evict any more.
 func (d *document) departed(what EventType, token int64) departure {
-	ended, sure := d.recorded(EventExpired, token), d.recorded(what, token)
-	return departure{found: !ended, ended: ended, sure: sure, to: d.handedTo()}
+	gone := departure{how: exitUnknown, to: d.handedTo()}
+	switch {
+	case d.recorded(EventExpired, token):
+		gone.how = exitLate
+	case d.recorded(what, token):
+		gone.how = exitDone
+	}
+	return gone
 }
 
 // handedTo are the ids of the waiters that the lock was handed over to and that have not confirmed yet.

@@ -138,11 +138,15 @@ func (s *fakeStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) 
 }
 
 func (s *fakeStore) release(ctx context.Context, g grant) (departure, error) {
-	over := false
-	gone, err := s.depart(ctx, "release", g.grantRef, func(h holder, now time.Time) { over = !h.ExpiresAt.After(now) })
-	gone.sure = true
-	if gone.found && over {
-		gone.found, gone.ended = false, true
+	how := exitUnknown // a waiter leaves without an event
+	gone, err := s.depart(ctx, "release", g.grantRef, func(h holder, now time.Time) {
+		how = exitDone
+		if !h.ExpiresAt.After(now) {
+			how = exitLate
+		}
+	})
+	if gone.changed() {
+		gone.how = how
 	}
 	return gone, err
 }
@@ -166,7 +170,7 @@ func (s *fakeStore) depart(ctx context.Context, op string, ref grantRef, sees fu
 		doc.handOver(now)
 		doc.State.ChangedAt = now
 		at := doc.at(now)
-		gone = departure{found: true, to: at.handedTo()}
+		gone = departure{how: exitDone, to: at.handedTo()}
 	})
 	if err != nil {
 		return departure{}, err
@@ -185,8 +189,10 @@ func (s *fakeStore) evict(ctx context.Context, lock string, token int64, reason 
 		if i < 0 {
 			return
 		}
-		gone.found = doc.State.Holders[i].ExpiresAt.After(now)
-		gone.ended, gone.sure = !gone.found, true
+		gone.how = exitDone
+		if !doc.State.Holders[i].ExpiresAt.After(now) {
+			gone.how = exitLate
+		}
 		doc.drop(now, EventEvicted, reason, func(h holder) bool { return h.Token == token })
 		doc.handOver(now)
 		at := doc.at(now)

@@ -212,7 +212,7 @@ func (s *mongoStore) release(ctx context.Context, g grant) (departure, error) {
 			return departure{}, classify("release", err)
 		}
 		if result.ModifiedCount > 0 {
-			return departure{found: true, sure: true}, nil
+			return departure{how: exitDone}, nil
 		}
 	}
 	doc, err := s.update(ctx, "release", leaveFilter(g.grantRef), leavePipeline(g.holderID), rawReleased)
@@ -227,7 +227,7 @@ func (s *mongoStore) leave(ctx context.Context, ref grantRef) (departure, error)
 	if err != nil || doc == nil {
 		return departure{}, err
 	}
-	return departure{found: true, to: doc.handedTo()}, doc.foreign
+	return departure{how: exitDone, to: doc.handedTo()}, doc.foreign
 }
 
 func (s *mongoStore) evict(ctx context.Context, lock string, token int64, reason string) (departure, error) {

@@ -75,10 +75,11 @@ func (c *Client) Evict(ctx context.Context, id string, token int64, reason strin
 		if gone.changed() {
 			c.changed(id, gone.to)
 		}
-		if !gone.found && repeated {
-			gone.found, err = c.evictedBefore(ctx, id, token)
+		evicted := gone.left()
+		if !evicted && repeated {
+			evicted, err = c.evictedBefore(ctx, id, token)
 		}
-		if err == nil && !gone.found {
+		if err == nil && !evicted {
 			err = fmt.Errorf("%w: lock %q has no live holder with token %d", ErrNotHeld, id, token)
 		}
 		return err

@@ -150,7 +150,7 @@ func (s *mongoStore) testHandOver(ctx context.Context, first, second acquisition
 	if err != nil {
 		return unsupported("an update with $filter and $arrayElemAt", err)
 	}
-	if !gone.found || len(gone.to) != 1 || gone.to[0] != second.holderID {
+	if !gone.left() || len(gone.to) != 1 || gone.to[0] != second.holderID {
 		return unsupported("$slice or $concatArrays: a released lock was not handed over", nil)
 	}
 	taken, err := s.queue(ctx, second)
@@ -162,7 +162,7 @@ func (s *mongoStore) testHandOver(ctx context.Context, first, second acquisition
 		return unsupported("$mergeObjects: a lock that was handed over was not confirmed", nil)
 	}
 	gone, err = s.release(ctx, grant{grantRef: second.ref(), owner: second.owner, token: h.Token})
-	if err != nil || !gone.found {
+	if err != nil || !gone.left() {
 		return unsupported("an update that compares arrays", err)
 	}
 	return nil

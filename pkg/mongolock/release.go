@@ -40,9 +40,9 @@ func (c *Client) release(ctx context.Context, l *Lease) error {
 // released is what a release that was carried out is to its caller.
 func (c *Client) released(ctx context.Context, l *Lease, gone departure, repeated bool) error {
 	switch {
-	case gone.found && (gone.sure || l.remaining() > 0):
+	case gone.how == exitDone || gone.how == exitUnknown && l.remaining() > 0:
 		return nil
-	case gone.found:
+	case gone.how == exitUnknown:
 		return forgotten(l)
 	case repeated:
 		return c.releasedBefore(ctx, l)
@@ -105,7 +105,7 @@ func (c *Client) abandon(ctx context.Context, ref grantRef, lease time.Duration,
 				c.log.Info("Abandoned acquisition is left to expire", "lock", ref.lock, "reason", err.Error())
 				return
 			}
-			if gone.found {
+			if gone.left() {
 				c.changed(ref.lock, gone.to)
 			}
 			left := quiet - c.now()

@@ -50,18 +50,27 @@ type grant struct {
 	contended bool
 }
 
-// departure is what became of somebody who left.
+// departure is what became of somebody who was to leave.
 type departure struct {
-	found bool // it was there, and nothing says that its lease had ended before
-	ended bool // it was there, and its lease had ended before
-	// sure tells that found is what the lock's events say. They cannot say it if so many waiters were granted the lock that the ring has lost
-	// the event.
-	sure bool
-	to   []string // ids of the waiters that the lock was handed over to
+	how exit
+	to  []string // ids of the waiters that the lock was handed over to
 }
 
+// exit is how somebody left, as the lock's events tell it.
+type exit int
+
+const (
+	exitNone exit = iota // there was nobody to leave: the document is as it was
+	exitDone
+	exitLate    // its lease had ended before
+	exitUnknown // it is gone, and so many waiters were granted the lock that the ring has lost the event that tells how
+)
+
+// left tells whether somebody left by this request, as far as is known.
+func (d departure) left() bool { return d.how == exitDone || d.how == exitUnknown }
+
 // changed tells whether the document was changed.
-func (d departure) changed() bool { return d.found || d.ended }
+func (d departure) changed() bool { return d.how != exitNone }
 
 // glimpse is a lock as those see it who wait for it.
 type glimpse struct {

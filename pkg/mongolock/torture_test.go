@@ -134,7 +134,7 @@ func TestReleaseOfALateGrantTellsItsToken(t *testing.T) {
 			t.Fatal("not granted")
 		}
 		tokens = append(tokens, h.Token)
-		if gone, err := c.store.release(t.Context(), grant{grantRef: a.ref(), owner: a.owner, token: tokens[0]}); err != nil || !gone.found {
+		if gone, err := c.store.release(t.Context(), grant{grantRef: a.ref(), owner: a.owner, token: tokens[0]}); err != nil || !gone.left() {
 			t.Fatalf("released: %+v, %v", gone, err)
 		}
 	}
