@@ -127,14 +127,16 @@ func stamped(document bson.Raw) time.Time {
 	return now
 }
 
-// Between runs f, and looks that began before its end do not count. What f takes from the database it hands to the function that it gets,
-// so that nothing is missed: the document of a lock as it was, at some time since f began.
+// Between runs f, which may change documents. What f takes from the database it hands to the function that it gets, so that nothing is
+// missed: the document of a lock as it was, at some time since f began. Looks that began before that do not count.
 func (a *Auditor) Between(f func(observe func(lock string, document bson.Raw)) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	from := history.Now()
-	defer func() { a.epoch++ }()
-	return f(func(lock string, document bson.Raw) { a.observe(lock, document, from, history.Now()) })
+	return f(func(lock string, document bson.Raw) {
+		a.epoch++ // not when f has changed nothing: it is often tried, and would make the auditor blind
+		a.observe(lock, document, from, history.Now())
+	})
 }
 
 func read(ctx context.Context, collection *mongo.Collection, names []string) (map[string]bson.Raw, error) {

@@ -74,7 +74,25 @@ func (n *Nemesis) deleteDocument(ctx context.Context, fault plan.Fault, record *
 	if record.Hits == 0 {
 		return nil
 	}
-	return n.Declare(ctx, fault.Lock)
+	if err := n.Declare(ctx, fault.Lock); err != nil {
+		return err
+	}
+	return n.awaitDocument(ctx, fault.Lock)
+}
+
+// awaitDocument waits until the document of a lock has been made anew. Before that the server's clock must not go back: the tokens of a
+// document begin with the time by that clock, which is the residual assumption of the lock.
+func (n *Nemesis) awaitDocument(ctx context.Context, lock string) error {
+	for ; ctx.Err() == nil; task.Wait(ctx, retryPeriod) {
+		document, err := read(ctx, n.Collections[lock], bson.D{{Key: "_id", Value: lock}})
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if document != nil {
+			return nil
+		}
+	}
+	return nil
 }
 
 // spoilDocument makes the document of a lock one that is none, and puts back what it was, if nobody has touched it.

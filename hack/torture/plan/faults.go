@@ -99,7 +99,7 @@ func OnDocument(kind string) bool {
 func Outage(kind string) bool { return kind == Database || kind == Terminate || kind == Clock }
 
 // alone tells of faults during which no other begins: of a server that is down little could be seen, and what a clock that went back
-// does to the tokens of a document that was deleted is known.
+// does to the tokens of a document that is made meanwhile is known.
 func alone(kind string) bool { return kind == Database || kind == Clock }
 
 func newFault(r *rand.Rand, kind string) Fault {
