@@ -188,22 +188,27 @@ func (d *document) heldBy() *HeldError {
 	return e
 }
 
-// recorded tells whether the ring has such an event of the grant with this token.
-func (d *document) recorded(what EventType, token int64) bool {
-	return slices.ContainsFunc(d.State.Events, func(e event) bool { return e.Token == token && e.Type == string(what) })
+// exit is how the grant with this token ended, as the ring tells it: exitDone if it is by such an event, exitLate if by another or if the
+// grant was not one of this document, and exitUnknown if the ring may have forgotten it.
+func (d *document) exit(by EventType, token int64) exit {
+	for _, e := range slices.Backward(d.State.Events) {
+		switch {
+		case e.Token != token:
+		case e.Type == string(by):
+			return exitDone
+		default:
+			return exitLate
+		}
+	}
+	if len(d.State.Events) < ringSize {
+		return exitLate
+	}
+	return exitUnknown
 }
 
-// departed is what became of the holder with this token, which was taken out, as its event tells. If its lease had ended before, there was
-// nothing to release or to evict any more.
-func (d *document) departed(what EventType, token int64) departure {
-	gone := departure{how: exitUnknown, to: d.handedTo()}
-	switch {
-	case d.recorded(EventExpired, token):
-		gone.how = exitLate
-	case d.recorded(what, token):
-		gone.how = exitDone
-	}
-	return gone
+// departed is what became of the holder with this token, which is gone.
+func (d *document) departed(by EventType, token int64) departure {
+	return departure{how: d.exit(by, token), to: d.handedTo()}
 }
 
 // handedTo are the ids of the waiters that the lock was handed over to and that have not confirmed yet.

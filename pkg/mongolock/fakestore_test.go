@@ -105,17 +105,17 @@ func (s *fakeStore) made(lock string) *document {
 	return doc
 }
 
-func (s *fakeStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) {
-	locks := make([]string, len(refs))
-	for i, r := range refs {
-		locks[i] = r.lock
+func (s *fakeStore) renew(ctx context.Context, grants []grant) ([]fate, error) {
+	locks := make([]string, len(grants))
+	for i, g := range grants {
+		locks[i] = g.lock
 	}
-	fates := make([]fate, len(refs))
+	fates := make([]fate, len(grants))
 	err := s.call(ctx, "renew", locks, func(now time.Time) {
 		renewed := 0
-		for i, r := range refs {
-			h := s.holder(r)
-			if h == nil || !h.ExpiresAt.After(now) {
+		for i, g := range grants {
+			h := s.holder(g.grantRef)
+			if h == nil || h.Token != g.token || !h.ExpiresAt.After(now) {
 				fates[i] = fateGone
 				continue
 			}
@@ -126,7 +126,7 @@ func (s *fakeStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) 
 			}
 		}
 		for i := range fates {
-			if fates[i] != fateGone && renewed == len(refs) {
+			if fates[i] != fateGone && renewed == len(grants) {
 				fates[i] = fateRenewed // counts tell of all or of none
 			}
 		}
@@ -138,32 +138,34 @@ func (s *fakeStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) 
 }
 
 func (s *fakeStore) release(ctx context.Context, g grant) (departure, error) {
-	how := exitUnknown // a waiter leaves without an event
-	gone, err := s.depart(ctx, "release", g.grantRef, func(h holder, now time.Time) {
-		how = exitDone
-		if !h.ExpiresAt.After(now) {
+	how := exitNone
+	gone, err := s.depart(ctx, g.grantRef, func(h *holder, now time.Time) bool {
+		switch {
+		case h == nil:
+			return false // a waiter is left alone
+		case h.Token != g.token || !h.ExpiresAt.After(now):
 			how = exitLate
+		default:
+			how = exitDone
 		}
+		return true
 	})
-	if gone.changed() {
-		gone.how = how
-	}
+	gone.how = how
 	return gone, err
 }
 
 func (s *fakeStore) leave(ctx context.Context, ref grantRef) (departure, error) {
-	return s.depart(ctx, "release", ref, func(holder, time.Time) {})
+	return s.depart(ctx, ref, func(*holder, time.Time) bool { return true })
 }
 
-func (s *fakeStore) depart(ctx context.Context, op string, ref grantRef, sees func(holder, time.Time)) (departure, error) {
+// depart takes out a holder or a waiter, if leaves says so, which is given the holder.
+func (s *fakeStore) depart(ctx context.Context, ref grantRef, leaves func(*holder, time.Time) bool) (departure, error) {
 	var gone departure
-	err := s.call(ctx, op, []string{ref.lock}, func(now time.Time) {
+	err := s.call(ctx, "release", []string{ref.lock}, func(now time.Time) {
 		doc := s.docs[ref.lock]
-		if s.holder(ref) == nil && (doc == nil || doc.queued(ref.holderID) < 0) {
+		h := s.holder(ref)
+		if h == nil && (doc == nil || doc.queued(ref.holderID) < 0) || !leaves(h, now) {
 			return
-		}
-		if h := s.holder(ref); h != nil {
-			sees(*h, now)
 		}
 		doc.State.Waiters = slices.DeleteFunc(doc.State.Waiters, func(w waiterDoc) bool { return w.ID == ref.holderID })
 		doc.drop(now, EventReleased, "", func(h holder) bool { return h.ID == ref.holderID })

@@ -40,7 +40,10 @@ func (c callers) acquisition() acquisition {
 	}
 }
 
-func (c callers) refs() []grantRef { return []grantRef{{c.lock, c.holderID}, {c.lock, c.holderID}} }
+func (c callers) grants() []grant {
+	g := grant{grantRef: grantRef{c.lock, c.holderID}, token: 1795430435218}
+	return []grant{g, g}
+}
 
 // pipelines are all that has a caller's value in it and is evaluated.
 func (c callers) pipelines(t *templates) map[string]any {
@@ -50,7 +53,7 @@ func (c callers) pipelines(t *templates) map[string]any {
 	g := grant{grantRef: a.ref(), owner: a.owner, token: 1795430435218}
 	return map[string]any{
 		"acquire": acquirePipeline(a), "acquire by template": t.acquire(a), "try": tryPipeline(a), "try shared": tryPipeline(sharing),
-		"try barging": tryPipeline(barging), "queue": queuePipeline(a), "renew": renewPipeline(c.refs()), "release": releasePipeline(g),
+		"try barging": tryPipeline(barging), "queue": queuePipeline(a), "renew": renewPipeline(c.grants()), "release": releasePipeline(g),
 		"release by template": t.release(g), "leave": leavePipeline(c.holderID), "evict": evictPipeline(g.token, c.reason),
 		"projection": bson.A{queueProjection(c.holderID)},
 	}
@@ -59,7 +62,7 @@ func (c callers) pipelines(t *templates) map[string]any {
 // filters are all that has a caller's value in it and is compared.
 func (c callers) filters() map[string]any {
 	return map[string]any{
-		"acquire": anyByID(c.lock), "by id": byID(c.lock), "renew": renewFilter(c.refs()), "leave": leaveFilter(c.refs()[0]),
+		"acquire": anyByID(c.lock), "by id": byID(c.lock), "renew": renewFilter(c.grants()), "leave": leaveFilter(c.grants()[0].grantRef), "hold": holdFilter(c.grants()[0].grantRef),
 		"evict": evictFilter(c.lock, 1795430435218), "find": query{ids: []string{c.lock, c.owner}}.filter(),
 		"list": query{prefix: c.lock, after: c.owner}.filter(), "stub": stub(c.lock, time.UnixMilli(1)),
 	}
@@ -112,8 +115,9 @@ func FuzzCommands(f *testing.F) {
 // checkLiterals: what the caller supplied is there, as it is.
 func checkLiterals(t *testing.T, name string, c callers, literals []bson.RawValue) {
 	t.Helper()
+	g := c.grants()[0]
 	needed := map[string][]any{
-		"evict": {c.reason}, "renew": {bson.A{c.holderID, c.holderID}}, "leave": {c.holderID}, "projection": {c.holderID}, "release": {c.owner},
+		"evict": {c.reason}, "renew": {bson.A{bson.A{c.holderID, g.token}, bson.A{c.holderID, g.token}}}, "leave": {c.holderID}, "projection": {c.holderID}, "release": {c.owner},
 		"release by template": {c.owner},
 	}
 	values, ok := needed[name]

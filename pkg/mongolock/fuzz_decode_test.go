@@ -154,7 +154,7 @@ func checkPictures(t *testing.T, doc *document, held bool) {
 		t.Errorf("handed over to %q of %d holders", to, len(state.Holders))
 	}
 	for _, e := range state.Events {
-		if !doc.recorded(e.Type, e.Token) {
+		if doc.exit(e.Type, e.Token) == exitUnknown {
 			t.Errorf("event %+v is not found", e)
 		}
 	}

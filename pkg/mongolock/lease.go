@@ -184,7 +184,7 @@ func (l *Lease) Unlock(ctx context.Context) error {
 		return err
 	}
 	// Lost, but the record may stand for the margin's length: free it for those who wait. Only our own id can be hit.
-	if gone, err := l.client.leave(ctx, l.ref, l.lease); err == nil && gone.left() {
+	if gone, err := l.client.leave(ctx, l.ref, l.lease); err == nil && gone.changed() {
 		l.client.changed(l.ref.lock, gone.to)
 	}
 	if l.client.now() < l.lateUntil {

@@ -59,8 +59,8 @@ func proveUnlock(t *testing.T, s *testServer) {
 		t.Errorf("the next holder's lock: %+v, %v, %v", state.Holders, err, next.Err())
 	}
 	mustUnlock(t, next)
-	lost := mustLock(t, c, "x", WithLease(100*time.Millisecond), WithAutoRenew(false))
-	await(t, time.Second, "the lease ends", lost.Done())
+	lost := mustLock(t, c, "x", WithLease(2*time.Second), WithAutoRenew(false))
+	await(t, 10*time.Second, "the lease ends", lost.Done())
 	if err := lost.Unlock(t.Context()); !errors.Is(err, ErrNotHeld) || !errors.Is(err, ErrLeaseLost) {
 		t.Errorf("Unlock of a lost lease: %v, want ErrNotHeld and ErrLeaseLost", err)
 	}
@@ -84,12 +84,12 @@ func proveWatch(t *testing.T, s *testServer) {
 	if err := c.Evict(t.Context(), "x", evicted.Token(), "maintenance"); err != nil {
 		t.Fatal(err)
 	}
-	mustLock(t, c, "x", WithLease(100*time.Millisecond), WithAutoRenew(false))
+	mustLock(t, c, "x", WithLease(2*time.Second), WithAutoRenew(false))
 	want := []EventType{EventAcquired, EventReleased, EventAcquired, EventEvicted, EventAcquired, EventExpired}
 	for i, w := range watchers {
 		var seen []EventType
 		for len(seen) < len(want) {
-			change := await(t, 5*time.Second, "the watcher sees all", w.Changes())
+			change := await(t, 15*time.Second, "the watcher sees all", w.Changes())
 			for _, e := range change.Events {
 				seen = append(seen, e.Type)
 				if e.Seq != int64(len(seen)) || (e.Type == EventEvicted) != (e.Reason == "maintenance") {

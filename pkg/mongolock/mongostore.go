@@ -165,23 +165,23 @@ func (s *mongoStore) exists(ctx context.Context, lock string) (bool, error) {
 }
 
 // renew needs a second command only when the counts fall short.
-func (s *mongoStore) renew(ctx context.Context, refs []grantRef) ([]fate, error) {
+func (s *mongoStore) renew(ctx context.Context, grants []grant) ([]fate, error) {
 	const operation = "renew"
 	ctx = outside(ctx)
-	fates := make([]fate, len(refs))
-	result, err := s.coll.UpdateMany(ctx, renewFilter(refs), renewPipeline(refs))
+	fates := make([]fate, len(grants))
+	result, err := s.coll.UpdateMany(ctx, renewFilter(grants), renewPipeline(grants))
 	if err != nil {
 		return nil, classify(operation, err)
 	}
-	if result.ModifiedCount == int64(len(refs)) {
+	if result.ModifiedCount == int64(len(grants)) {
 		for i := range fates {
 			fates[i] = fateRenewed
 		}
 		return fates, nil
 	}
-	ids := make([]string, len(refs))
-	for i, r := range refs {
-		ids[i] = r.lock
+	ids := make([]string, len(grants))
+	for i, g := range grants {
+		ids[i] = g.lock
 	}
 	docs, err := s.find(ctx, query{ids: ids})
 	if err != nil {
@@ -191,13 +191,13 @@ func (s *mongoStore) renew(ctx context.Context, refs []grantRef) ([]fate, error)
 	for i := range docs {
 		byLock[docs[i].ID] = &docs[i]
 	}
-	for i, r := range refs {
-		doc := byLock[r.lock]
+	for i, g := range grants {
+		doc := byLock[g.lock]
 		if doc == nil || doc.foreign != nil {
 			fates[i] = fateGone
 			continue
 		}
-		if h, ok := doc.grant(r.holderID); !ok || !doc.live(h) {
+		if h, ok := doc.grant(g.holderID); !ok || h.Token != g.token || !doc.live(h) {
 			fates[i] = fateGone
 		}
 	}
@@ -215,7 +215,7 @@ func (s *mongoStore) release(ctx context.Context, g grant) (departure, error) {
 			return departure{how: exitDone}, nil
 		}
 	}
-	doc, err := s.update(ctx, "release", leaveFilter(g.grantRef), leavePipeline(g.holderID), rawReleased)
+	doc, err := s.update(ctx, "release", holdFilter(g.grantRef), leavePipeline(g.holderID), rawReleased)
 	if err != nil || doc == nil {
 		return departure{}, err
 	}

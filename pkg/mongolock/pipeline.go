@@ -132,14 +132,15 @@ func releasePipeline(g grant) bson.A {
 	return bson.A{stage("$set", bson.D{{Key: "state", Value: op("$cond", alone, released, "$state")}})}
 }
 
-// renewPipeline extends those of the named holders that are still live, each by the lease stored with it. $max, because $$NOW may be
-// older than the last renewal: it is taken when the command starts, before the document is locked.
-func renewPipeline(refs []grantRef) bson.A {
-	ids := make(bson.A, len(refs))
-	for i, r := range refs {
-		ids[i] = r.holderID
+// renewPipeline extends those of the grants that are still live, each by the lease stored with it. The token is compared as well as the
+// id: a late send of an acquisition whose grant was evicted may be granted the lock once more, and nobody is told of that. $max, because
+// $$NOW may be older than the last renewal: it is taken when the command starts, before the document is locked.
+func renewPipeline(grants []grant) bson.A {
+	known := make(bson.A, len(grants))
+	for i, g := range grants {
+		known[i] = bson.A{g.holderID, g.token}
 	}
-	ours := op("$and", op("$in", "$$h.id", literal(ids)), op("$gt", "$$h.expiresAt", "$$NOW"))
+	ours := op("$and", op("$in", bson.A{"$$h.id", "$$h.token"}, literal(known)), op("$gt", "$$h.expiresAt", "$$NOW"))
 	extended := op("$mergeObjects", "$$h", bson.D{
 		{Key: "expiresAt", Value: op("$max", "$$h.expiresAt", op("$add", "$$NOW", "$$h.lease"))},
 		{Key: "rev", Value: op("$add", "$$h.rev", int64(1))},
@@ -153,10 +154,10 @@ func renewPipeline(refs []grantRef) bson.A {
 	}
 }
 
-func renewFilter(refs []grantRef) bson.D {
-	locks := make(bson.A, len(refs))
-	for i, r := range refs {
-		locks[i] = r.lock
+func renewFilter(grants []grant) bson.D {
+	locks := make(bson.A, len(grants))
+	for i, g := range grants {
+		locks[i] = g.lock
 	}
 	// Not the holders' ids as well: the server would compare each of them with each document. But somebody must hold the lock: into a
 	// state that was spoilt the pipeline would write.

@@ -57,7 +57,8 @@ func (c *Client) SetPolicy(ctx context.Context, id string, p Policy) error {
 // tells. The next waiter is granted the lock at once. The evicted holder is told by its next renewal, at the latest after a third of
 // its lease, and may work until then: the resource has to compare tokens, as always. One to whom the lock was only just handed over, and
 // who has not noticed yet, waits again, at the end of the queue. It may return [ErrNotHeld] when no live holder
-// has the token, [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized] or [ErrUnreachable].
+// has the token, [ErrOutcomeUnknown] when none has it any more, a reply was lost, and so much has happened to the lock since that its events no
+// longer tell whether that was this eviction, [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized] or [ErrUnreachable].
 func (c *Client) Evict(ctx context.Context, id string, token int64, reason string) error {
 	switch err := validateID(id); {
 	case err != nil:
@@ -75,21 +76,37 @@ func (c *Client) Evict(ctx context.Context, id string, token int64, reason strin
 		if gone.changed() {
 			c.changed(id, gone.to)
 		}
-		evicted := gone.left()
-		if !evicted && repeated {
-			evicted, err = c.evictedBefore(ctx, id, token)
+		switch {
+		case gone.how == exitDone || gone.how == exitUnknown: // it held the lock until now, or until a moment ago
+			return nil
+		case gone.how == exitNone && repeated:
+			return c.evictedBefore(ctx, id, token)
 		}
-		if err == nil && !evicted {
-			err = fmt.Errorf("%w: lock %q has no live holder with token %d", ErrNotHeld, id, token)
-		}
-		return err
+		return notHeldBy(id, token)
 	})
 }
 
+func notHeldBy(id string, token int64) error {
+	return fmt.Errorf("%w: lock %q has no live holder with token %d", ErrNotHeld, id, token)
+}
+
 // evictedBefore tells whether an earlier send, whose reply was lost, made the eviction: then the document has its event.
-func (c *Client) evictedBefore(ctx context.Context, id string, token int64) (bool, error) {
+func (c *Client) evictedBefore(ctx context.Context, id string, token int64) error {
 	docs, err := c.store.find(ctx, query{ids: []string{id}})
-	return len(docs) > 0 && docs[0].recorded(EventEvicted, token), err
+	if err != nil {
+		return err
+	}
+	how := exitLate
+	if len(docs) > 0 {
+		how = docs[0].exit(EventEvicted, token)
+	}
+	switch how {
+	case exitDone:
+		return nil
+	case exitUnknown:
+		return fmt.Errorf("%w: eviction from lock %q: nobody holds token %d any more, but its event has been overwritten", ErrOutcomeUnknown, id, token)
+	}
+	return notHeldBy(id, token)
 }
 
 // administer runs one command that may be repeated without harm; a failed one is, once.

@@ -124,21 +124,22 @@ func (s *mongoStore) selfTest(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fates, err := s.renew(ctx, []grantRef{first.ref()})
+	held, _ := granted.grant(first.holderID)
+	fates, err := s.renew(ctx, []grant{{grantRef: first.ref(), token: held.Token}})
 	if err != nil {
 		return unsupported("updateMany with $map", err)
 	}
 	if fates[0] != fateRenewed {
 		return unsupported("exact counts from updateMany", nil)
 	}
-	if err := s.testHandOver(ctx, first, second, granted.State.Fence); err != nil {
+	if err := s.testHandOver(ctx, first, second, held.Token); err != nil {
 		return err
 	}
 	return s.testExpiry(ctx, first)
 }
 
 // testHandOver has the second acquisition wait, be handed the lock, confirm, and give it back.
-func (s *mongoStore) testHandOver(ctx context.Context, first, second acquisition, fence int64) error {
+func (s *mongoStore) testHandOver(ctx context.Context, first, second acquisition, token int64) error {
 	waiting, err := s.queue(ctx, second)
 	if err != nil {
 		return unsupported("an update with $switch, $range and $indexOfArray", err)
@@ -146,11 +147,11 @@ func (s *mongoStore) testHandOver(ctx context.Context, first, second acquisition
 	if waiting.Place != 0 || waiting.Queued != 1 {
 		return unsupported("$indexOfArray or $size in a projection", nil)
 	}
-	gone, err := s.release(ctx, grant{grantRef: first.ref(), owner: first.owner, token: fence})
+	gone, err := s.release(ctx, grant{grantRef: first.ref(), owner: first.owner, token: token})
 	if err != nil {
 		return unsupported("an update with $filter and $arrayElemAt", err)
 	}
-	if !gone.left() || len(gone.to) != 1 || gone.to[0] != second.holderID {
+	if gone.how != exitDone || len(gone.to) != 1 || gone.to[0] != second.holderID {
 		return unsupported("$slice or $concatArrays: a released lock was not handed over", nil)
 	}
 	taken, err := s.queue(ctx, second)
@@ -158,11 +159,11 @@ func (s *mongoStore) testHandOver(ctx context.Context, first, second acquisition
 		return unsupported("an update of one element of an array", err)
 	}
 	h, ok := taken.grant(second.holderID)
-	if !ok || h.Pending || h.Token <= fence || h.ExpiresAt.Sub(taken.Now) != time.Minute {
+	if !ok || h.Pending || h.Token <= token || h.ExpiresAt.Sub(taken.Now) != time.Minute {
 		return unsupported("$mergeObjects: a lock that was handed over was not confirmed", nil)
 	}
 	gone, err = s.release(ctx, grant{grantRef: second.ref(), owner: second.owner, token: h.Token})
-	if err != nil || !gone.left() {
+	if err != nil || gone.how != exitDone {
 		return unsupported("an update that compares arrays", err)
 	}
 	return nil
@@ -198,13 +199,14 @@ func (s *mongoStore) testExpiry(ctx context.Context, a acquisition) error {
 	if err != nil {
 		return unsupported("a grant after a release", err)
 	}
-	if _, ok := granted.grant(a.holderID); !ok {
+	h, ok := granted.grant(a.holderID)
+	if !ok {
 		return unsupported("$eq: a released lock was not granted", nil)
 	}
 	if err := pause(ctx, 5*time.Millisecond); err != nil {
 		return err
 	}
-	fates, err := s.renew(ctx, []grantRef{{lock: a.lock, holderID: a.holderID}})
+	fates, err := s.renew(ctx, []grant{{grantRef: a.ref(), token: h.Token}})
 	if err != nil {
 		return unsupported("updateMany that changes nothing", err)
 	}

@@ -56,13 +56,15 @@ func (c *Client) releasedBefore(ctx context.Context, l *Lease) error {
 	if err != nil {
 		return fmt.Errorf("%w: release of lock %q: %w", ErrOutcomeUnknown, l.ref.lock, err)
 	}
-	for i := range docs {
-		if docs[i].recorded(EventReleased, l.token) {
-			return nil
-		}
-		if events := docs[i].State.Events; len(events) == ringSize && events[0].Token > l.token {
-			return forgotten(l)
-		}
+	how := exitLate
+	if len(docs) > 0 {
+		how = docs[0].exit(EventReleased, l.token)
+	}
+	switch how {
+	case exitDone:
+		return nil
+	case exitUnknown:
+		return forgotten(l)
 	}
 	return fmt.Errorf("%w: lock %q: the server no longer has this grant", ErrNotHeld, l.ref.lock)
 }
@@ -105,7 +107,7 @@ func (c *Client) abandon(ctx context.Context, ref grantRef, lease time.Duration,
 				c.log.Info("Abandoned acquisition is left to expire", "lock", ref.lock, "reason", err.Error())
 				return
 			}
-			if gone.left() {
+			if gone.changed() {
 				c.changed(ref.lock, gone.to)
 			}
 			left := quiet - c.now()

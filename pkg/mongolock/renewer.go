@@ -177,17 +177,17 @@ func (r *renewer) renew(ctx context.Context, batch []*Lease) {
 
 // renewAttempt sends one renewal, bounded so that several more fit before the first deadline.
 func (c *Client) renewAttempt(ctx context.Context, batch []*Lease) ([]fate, error) {
-	refs := make([]grantRef, len(batch))
+	grants := make([]grant, len(batch))
 	bound := maxAttempt
 	for i, l := range batch {
-		refs[i] = l.ref
+		grants[i] = grant{grantRef: l.ref, token: l.token}
 		bound = min(bound, attemptTimeout(l.lease))
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	began := c.now()
-	fates, err := c.store.renew(ctx, refs)
-	c.settings.metrics.Renewed(len(refs), c.now()-began, err != nil)
+	fates, err := c.store.renew(ctx, grants)
+	c.settings.metrics.Renewed(len(grants), c.now()-began, err != nil)
 	return fates, err
 }
 

@@ -44,8 +44,8 @@ func TestGet(t *testing.T) {
 		t.Errorf("released lock: %+v, %v", state, err)
 	}
 	// An expired holder is no holder, also before anybody has swept it.
-	short := mustLock(t, c, "x", WithLease(100*time.Millisecond), WithAutoRenew(false))
-	await(t, time.Second, "the lease ends", short.Done())
+	expired := mustLock(t, c, "x", WithAutoRenew(false))
+	s.endLease(t, "x", expired.AcquiredAt())
 	eventually(t, time.Second, "the server sees the expiry", func() bool {
 		state, err := c.Get(t.Context(), "x")
 		return err == nil && !state.Held() && len(s.stored(t, "x").State.Holders) == 1
@@ -146,7 +146,7 @@ func TestWatch(t *testing.T) {
 	// While the store cannot be reached, Err says so; afterwards what happened meanwhile arrives.
 	s.proxy.Refuse()
 	eventually(t, 15*time.Second, "Err tells of the outage", func() bool { return errors.Is(w.Err(), ErrUnreachable) })
-	direct, err := New(t.Context(), s.driver.Database(s.database), WithMinLease(100*time.Millisecond))
+	direct, err := New(t.Context(), s.driver.Database(s.database))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,10 +155,10 @@ func TestWatch(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	short := mustLock(t, direct, "b", WithLease(200*time.Millisecond), WithAutoRenew(false))
+	expired := mustLock(t, direct, "b", WithAutoRenew(false))
+	s.endLease(t, "b", expired.AcquiredAt())
 	s.proxy.Heal()
 	mustUnlock(t, lease)
-	await(t, 2*time.Second, "the short lease ends", short.Done())
 	collect("b", EventExpired)
 	if len(types["a"]) < 2 {
 		collect("a", EventReleased)

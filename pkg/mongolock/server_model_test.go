@@ -131,14 +131,13 @@ func (m *modelTest) operate(lock string, before document) (name, got, want strin
 		name = fmt.Sprintf("queue (%s, %s)", a.mode, a.owner)
 		got, want = m.both(func(s store) (any, error) { return outcome(s.queue(m.Context(), a))(a, true) })
 	case dice < 68:
-		g := grant{grantRef: ref, owner: "nobody", contended: m.rng.IntN(2) == 0}
-		if h, ok := before.grant(ref.holderID); ok {
-			stored := m.server.stored(m.T, lock)
-			grant, _ := stored.grant(ref.holderID)
-			g.owner, g.token = h.Owner, grant.Token // the model does not look at the token, which is another one there
-		}
-		name = fmt.Sprintf("release (contended %t, %s)", g.contended, g.owner)
-		got, want = m.both(func(s store) (any, error) { return s.release(m.Context(), g) })
+		contended := m.rng.IntN(2) == 0
+		name = fmt.Sprintf("release (contended %t, %s)", contended, ref.holderID)
+		got, want = m.both(func(s store) (any, error) {
+			g := m.grant(s, ref)
+			g.contended = contended
+			return s.release(m.Context(), g)
+		})
 	case dice < 75:
 		name = "leave"
 		got, want = m.both(func(s store) (any, error) { return s.leave(m.Context(), ref) })
@@ -150,7 +149,13 @@ func (m *modelTest) operate(lock string, before document) (name, got, want strin
 			}
 		}
 		name = "renew"
-		got, want = m.both(func(s store) (any, error) { return s.renew(m.Context(), refs) })
+		got, want = m.both(func(s store) (any, error) {
+			var grants []grant
+			for _, ref := range refs {
+				grants = append(grants, m.grant(s, ref))
+			}
+			return s.renew(m.Context(), grants)
+		})
 	case dice < 84:
 		token, fakeToken := m.someToken(lock, before)
 		name = "evict"
@@ -234,6 +239,17 @@ func (m *modelTest) someone(lock string, doc document) grantRef {
 		return grantRef{lock: lock, holderID: newHolderID()}
 	}
 	return grantRef{lock: lock, holderID: ids[m.rng.IntN(len(ids))]}
+}
+
+// grant is that of somebody in a store, which has tokens of its own; of nobody, one that is not there.
+func (m *modelTest) grant(in store, ref grantRef) grant {
+	doc := m.fake.stored(ref.lock)
+	h, ok := doc.grant(ref.holderID)
+	if ok && in != store(m.fake) {
+		doc = m.server.stored(m.T, ref.lock)
+		h, _ = doc.grant(ref.holderID)
+	}
+	return grant{grantRef: ref, owner: h.Owner, token: h.Token}
 }
 
 // someToken is that of a holder, or of nobody, on the server and in the model.

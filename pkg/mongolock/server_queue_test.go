@@ -134,15 +134,15 @@ func TestCancelledWaiterLeavesNothing(t *testing.T) {
 	closing := s.client(t, WithOwner("second"))
 	second := waitInLine(t, closing, "x", 2)
 	first.cancel()
-	err := await(t, time.Second, "Lock returns", first.failed)
+	err := await(t, 10*time.Second, "Lock returns", first.failed)
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, ErrHeld) {
 		t.Errorf("Lock: %v, want context.Canceled and ErrHeld", err)
 	}
-	eventually(t, 2*time.Second, "the place is free", func() bool { return len(s.stored(t, "x").State.Waiters) == 1 })
+	eventually(t, 10*time.Second, "the place is free", func() bool { return len(s.stored(t, "x").State.Waiters) == 1 })
 	if err := closing.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := await(t, time.Second, "Lock returns", second.failed); !errors.Is(err, ErrClosed) {
+	if err := await(t, 10*time.Second, "Lock returns", second.failed); !errors.Is(err, ErrClosed) {
 		t.Errorf("Lock: %v, want ErrClosed", err)
 	}
 	if waiters := s.stored(t, "x").State.Waiters; len(waiters) != 0 {
@@ -165,7 +165,7 @@ func TestDeadWaiters(t *testing.T) {
 	mustUnlock(t, held)
 	start := time.Now()
 	held = await(t, 10*time.Second, "the living waiter is granted the lock", w.result)
-	if took := time.Since(start); took < confirmTime || took > confirmTime+time.Second {
+	if took := time.Since(start); took < confirmTime || took > 4*confirmTime {
 		t.Errorf("a dead waiter cost %s, want %s and a little", took, confirmTime)
 	}
 	dead = newAcquisition("x", c.settings.lock)
@@ -193,7 +193,7 @@ func TestWaiterTakesOverFromADeadHolder(t *testing.T) {
 	dead := mustLock(t, s.client(t), "x", WithLease(time.Second), WithAutoRenew(false))
 	w := waitInLine(t, s.client(t), "x", 1)
 	lease := await(t, 5*time.Second, "the waiter takes over", w.result)
-	if delay := lease.AcquiredAt().Sub(dead.AcquiredAt()); delay < time.Second || delay > 2*time.Second {
+	if delay := lease.AcquiredAt().Sub(dead.AcquiredAt()); delay < time.Second || delay > 4*time.Second {
 		t.Errorf("taken over %s after a grant of a second", delay)
 	}
 	mustUnlock(t, lease)

@@ -70,7 +70,7 @@ func TestTokensNeverGoBack(t *testing.T) {
 	deleted, expired := 0, 0
 	for i := range 300 {
 		c := clients[i%2]
-		lease, err := c.Lock(t.Context(), "x", WithLease(100*time.Millisecond), WithAutoRenew(false), WithRetryPeriod(minRetryPeriod))
+		lease, err := c.Lock(t.Context(), "x", WithLease(time.Minute), WithAutoRenew(false))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,9 +79,9 @@ func TestTokensNeverGoBack(t *testing.T) {
 		}
 		last = lease.Token()
 		switch rand.N(10) {
-		case 0: // left to expire
+		case 0: // it expires
 			expired++
-			await(t, time.Second, "the lease ends", lease.Done())
+			s.endLease(t, "x", lease.AcquiredAt())
 			continue
 		case 1: // its document is deleted, as by the TTL index or an administrator
 			deleted++
@@ -110,10 +110,10 @@ func TestTokensNeverGoBack(t *testing.T) {
 func TestNobodyRenewsOrReleasesAnothersLock(t *testing.T) {
 	s := newTestServer(t)
 	old := s.client(t, WithOwner("same name"))
-	first := mustLock(t, old, "x", WithLease(150*time.Millisecond), WithAutoRenew(false))
-	await(t, time.Second, "the first lease ends", first.Done())
+	first := mustLock(t, old, "x", WithLease(time.Minute), WithAutoRenew(false))
+	s.endLease(t, "x", first.AcquiredAt())
 	other := s.client(t, WithOwner("same name"))
-	second, err := other.Lock(t.Context(), "x", WithRetryPeriod(minRetryPeriod), WithAutoRenew(false))
+	second, err := other.TryLock(t.Context(), "x", WithAutoRenew(false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,12 +125,12 @@ func TestNobodyRenewsOrReleasesAnothersLock(t *testing.T) {
 		t.Errorf("Unlock: %v, want ErrNotHeld because of ErrLeaseLost", err)
 	}
 	// The same again past the lease's own memory, straight to the store.
-	if fates, err := old.store.renew(t.Context(), []grantRef{first.ref}); err != nil || fates[0] != fateGone {
+	if fates, err := old.store.renew(t.Context(), []grant{{grantRef: first.ref, token: first.token}}); err != nil || fates[0] != fateGone {
 		t.Errorf("renewal of the old grant: %v, %v", fates, err)
 	}
 	for _, contended := range []bool{false, true} {
 		g := grant{grantRef: first.ref, owner: first.owner, token: first.token, contended: contended}
-		if gone, err := old.store.release(t.Context(), g); err != nil || gone.left() {
+		if gone, err := old.store.release(t.Context(), g); err != nil || gone.how == exitDone {
 			t.Errorf("release of the old grant: %v, %v", gone, err)
 		}
 	}

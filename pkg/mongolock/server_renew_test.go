@@ -16,7 +16,7 @@ import (
 // Several leases of one client on one lock are renewed like those on many, and one that is lost takes no other with it.
 func TestSharedLeasesOfOneClientAreRenewed(t *testing.T) {
 	s := newTestServer(t)
-	c := s.client(t, WithLease(600*time.Millisecond))
+	c := s.client(t, WithLease(3*time.Second))
 	if err := c.SetPolicy(t.Context(), "x", Policy{Capacity: 5}); err != nil {
 		t.Fatal(err)
 	}
@@ -27,13 +27,13 @@ func TestSharedLeasesOfOneClientAreRenewed(t *testing.T) {
 	if err := c.Evict(t.Context(), "x", leases[2].Token(), "to see what becomes of the others"); err != nil {
 		t.Fatal(err)
 	}
-	await(t, 2*time.Second, "the evicted lease ends", leases[2].Done())
-	eventually(t, 10*time.Second, "the others are renewed some times", func() bool {
+	await(t, 10*time.Second, "the evicted lease ends", leases[2].Done())
+	eventually(t, 30*time.Second, "the others are renewed some times", func() bool {
 		least := int64(1 << 62)
 		for _, h := range s.stored(t, "x").State.Holders {
 			least = min(least, h.Rev)
 		}
-		return least >= 8
+		return least >= 4
 	})
 	for i, lease := range leases {
 		if err := lease.Err(); (err != nil) != (i == 2) {

@@ -157,7 +157,8 @@ func TestSweepRings(t *testing.T) {
 	w, theirs := mustWatch(t, c), mustWatch(t, other)
 	awaitPush(t, c)
 	awaitPush(t, other)
-	mustLock(t, c, "x", WithLease(200*time.Millisecond), WithAutoRenew(false))
+	lease := mustLock(t, c, "x", WithAutoRenew(false))
+	f.endLease(t, "x", lease.AcquiredAt())
 	for _, w := range []*Watcher{w, theirs} {
 		for expired := false; !expired; {
 			change := await(t, 5*time.Second, "the expiry is told", w.Changes())

@@ -60,6 +60,11 @@ func leaveFilter(ref grantRef) bson.D {
 	}})
 }
 
+// holdFilter is for one who has held the lock: what a late send of its acquisition may have put into the queue is no business of its release.
+func holdFilter(ref grantRef) bson.D {
+	return append(byID(ref.lock), bson.E{Key: "state.holders.id", Value: ref.holderID})
+}
+
 func evictPipeline(token int64, reason string) bson.A {
 	return transition{drop: op("$eq", "$$h.token", literal(token)), dropped: EventEvicted, reason: reason}.pipeline()
 }

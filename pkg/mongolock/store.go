@@ -22,7 +22,7 @@ type store interface {
 	// queue is acquire by somebody who waits: if it is not granted, it has a place in the queue, unless that is full.
 	queue(ctx context.Context, a acquisition) (*document, error)
 	// renew extends grants and tells of each what became of it.
-	renew(ctx context.Context, refs []grantRef) ([]fate, error)
+	renew(ctx context.Context, grants []grant) ([]fate, error)
 	// release takes out a grant.
 	release(ctx context.Context, g grant) (departure, error)
 	// leave takes out whatever an acquisition left: a grant, or a place in the queue.
@@ -60,14 +60,11 @@ type departure struct {
 type exit int
 
 const (
-	exitNone exit = iota // there was nobody to leave: the document is as it was
-	exitDone
-	exitLate    // its lease had ended before
-	exitUnknown // it is gone, and so many waiters were granted the lock that the ring has lost the event that tells how
+	exitNone    exit = iota // there was nobody to leave: the document is as it was
+	exitDone                // it left by this request
+	exitLate                // its grant had ended before, by itself or by another
+	exitUnknown             // the events that would tell it are forgotten, because too much has happened since
 )
-
-// left tells whether somebody left by this request, as far as is known.
-func (d departure) left() bool { return d.how == exitDone || d.how == exitUnknown }
 
 // changed tells whether the document was changed.
 func (d departure) changed() bool { return d.how != exitNone }

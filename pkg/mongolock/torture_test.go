@@ -28,16 +28,14 @@ func TestUnlockOfALeaseThatHasEndedIsNoSuccess(t *testing.T) {
 				next = startWaiting(t, s.client(t), "x")
 				eventually(t, 5*time.Second, "somebody waits", func() bool { return len(s.stored(t, "x").State.Waiters) == 1 })
 			}
-			past := time.UnixMilli(1)
-			s.setStored(t, "x", "state.holders.0.expiresAt", past)
-			s.setStored(t, "x", "state.endsAt", past)
+			s.endLease(t, "x", lease.AcquiredAt())
 			if err := lease.Unlock(t.Context()); !errors.Is(err, ErrNotHeld) {
 				t.Errorf("unlock returned %v, want ErrNotHeld", err)
 			}
 			if next != nil {
 				mustUnlock(t, await(t, 5*time.Second, "the waiter is granted the lock", next.result))
 			}
-			if doc := s.stored(t, "x"); !doc.recorded(EventExpired, lease.Token()) || doc.recorded(EventReleased, lease.Token()) {
+			if doc := s.stored(t, "x"); doc.exit(EventExpired, lease.Token()) != exitDone {
 				t.Errorf("events %v, want the lease's expiry", doc.State.Events)
 			}
 		})
@@ -68,10 +66,8 @@ func TestUnlockOfALeaseThatHasEndedRingsTheBell(t *testing.T) {
 	}
 	defer watcher.Close()
 	eventually(t, 5*time.Second, "the watcher hears", func() bool { return watcher.Synced() && watcher.feed.client.bell.rings() })
-	<-watcher.Changes() // the lock as it is
-	past := time.UnixMilli(1)
-	f.setStored(t, "x", "state.holders.0.expiresAt", past)
-	f.setStored(t, "x", "state.endsAt", past)
+	await(t, 5*time.Second, "the watcher is told of the lock as it is", watcher.Changes())
+	f.endLease(t, "x", lease.AcquiredAt())
 	if err := lease.Unlock(t.Context()); !errors.Is(err, ErrNotHeld) {
 		t.Fatalf("unlock returned %v, want ErrNotHeld", err)
 	}
@@ -134,7 +130,7 @@ func TestReleaseOfALateGrantTellsItsToken(t *testing.T) {
 			t.Fatal("not granted")
 		}
 		tokens = append(tokens, h.Token)
-		if gone, err := c.store.release(t.Context(), grant{grantRef: a.ref(), owner: a.owner, token: tokens[0]}); err != nil || !gone.left() {
+		if gone, err := c.store.release(t.Context(), grant{grantRef: a.ref(), owner: a.owner, token: tokens[0]}); err != nil || gone.how != exitDone {
 			t.Fatalf("released: %+v, %v", gone, err)
 		}
 	}
@@ -147,5 +143,39 @@ func TestReleaseOfALateGrantTellsItsToken(t *testing.T) {
 	}
 	if !slices.Equal(told, tokens) || len(doc.State.Holders) != 0 {
 		t.Errorf("released were %v, and the events tell of %v; holders %v", tokens, told, doc.State.Holders)
+	}
+}
+
+// The same of a renewal: a lease that was evicted does not come back because a late send of its acquisition is granted the lock under its
+// id, or stands in the queue.
+func TestEvictedLeaseDoesNotComeBack(t *testing.T) {
+	for name, again := range map[string]func(*Client, *testing.T, acquisition) (*document, error){
+		"granted anew": func(c *Client, t *testing.T, a acquisition) (*document, error) {
+			return c.store.acquire(t.Context(), a)
+		},
+		"in the queue": func(c *Client, t *testing.T, a acquisition) (*document, error) {
+			mustLock(t, c, a.lock, WithOwner("next"))
+			return c.store.queue(t.Context(), a)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newTestServer(t)
+			c := s.client(t)
+			lease := mustLock(t, c, "x", WithLease(time.Minute), WithAutoRenew(false))
+			if err := c.Evict(t.Context(), "x", lease.Token(), "test"); err != nil {
+				t.Fatal(err)
+			}
+			late := newAcquisition("x", c.settings.lock)
+			late.holderID = lease.ref.holderID
+			if _, err := again(c, t, late); err != nil {
+				t.Fatal(err)
+			}
+			if fates, err := c.store.renew(t.Context(), []grant{{grantRef: lease.ref, token: lease.token}}); err != nil || fates[0] != fateGone {
+				t.Errorf("renewal: %v, %v, want that it is gone", fates, err)
+			}
+			if err := c.release(t.Context(), lease); !errors.Is(err, ErrNotHeld) {
+				t.Errorf("release: %v, want ErrNotHeld", err)
+			}
+		})
 	}
 }

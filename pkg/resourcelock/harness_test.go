@@ -39,7 +39,7 @@ const (
 	// longestRetry is how long an elector sleeps at most between two tries to be elected.
 	longestRetry = time.Duration((1 + leaderelection.JitterFactor) * float64(testRetryPeriod))
 	// slow is what a loaded machine may add to anything.
-	slow = time.Second
+	slow = 2 * time.Second
 )
 
 // store is a database of one test's own.

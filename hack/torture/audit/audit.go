@@ -111,11 +111,15 @@ func (a *Auditor) Look(ctx context.Context) {
 	}
 }
 
-// precedes tells whether a look that began at that time is certainly the later one of the two: it began after the end of this one, or the
-// server has stamped it later.
+// precedes tells whether a look that began at that time is the later one of the two: it began after the end of this one, or the server
+// has stamped it later and it does not know less. The server stamps a command when it begins, and may read in another order.
 func (s *seen) precedes(document bson.Raw, from history.Stamp) bool {
-	now := stamped(document)
-	return from > s.to || from > s.from && !s.now.IsZero() && now.After(s.now)
+	if from > s.to {
+		return true
+	}
+	later := from > s.from && !s.now.IsZero() && stamped(document).After(s.now)
+	known, knows := s.state, parse(document)
+	return later && (known == nil || knows == nil || knows.State.Seq >= known.State.Seq)
 }
 
 // stamped is the server's time of a document that was read by a look; zero for others.

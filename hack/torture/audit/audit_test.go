@@ -43,20 +43,31 @@ func TestOrderOfLooks(t *testing.T) {
 		}
 		return raw
 	}
-	last := &seen{from: 100, to: 300, now: time.UnixMilli(7)}
+	knows := func(seq, ms int64) bson.Raw {
+		d := stored(seq)
+		d[len(d)-1].Value = time.UnixMilli(ms)
+		raw, err := bson.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	last := &seen{from: 100, to: 300, now: time.UnixMilli(7), state: parse(knows(5, 7))}
 	for name, c := range map[string]struct {
 		document bson.Raw
 		from     history.Stamp
 		want     bool
 	}{
-		"after it":                                {at(7), 301, true},
-		"after it, with a clock that went back":   {at(3), 301, true},
-		"after it, without a document":            {nil, 301, true},
-		"during it, and stamped later":            {at(8), 200, true},
-		"during it, and stamped at the same time": {at(7), 200, false},
-		"during it, and stamped earlier":          {at(6), 200, false},
-		"during it, without a document":           {nil, 200, false},
-		"before it":                               {at(8), 99, false},
+		"after it":                                 {at(7), 301, true},
+		"after it, with a clock that went back":    {at(3), 301, true},
+		"after it, without a document":             {nil, 301, true},
+		"during it, and stamped later":             {knows(5, 8), 200, true},
+		"during it, stamped later, and read first": {knows(4, 8), 200, false},
+		"after it, made anew":                      {knows(1, 8), 301, true},
+		"during it, and stamped at the same time":  {at(7), 200, false},
+		"during it, and stamped earlier":           {at(6), 200, false},
+		"during it, without a document":            {nil, 200, false},
+		"before it":                                {at(8), 99, false},
 	} {
 		if got := last.precedes(c.document, c.from); got != c.want {
 			t.Errorf("%s: %t", name, got)

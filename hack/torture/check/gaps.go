@@ -10,6 +10,8 @@ SPDX-License-Identifier: Apache-2.0
 package check
 
 import (
+	"slices"
+
 	"github.com/mongolock/operator/hack/torture/history"
 )
 
@@ -17,13 +19,15 @@ import (
 // their numbers tell.
 type gap struct {
 	before, to history.Stamp
+	begun      history.Stamp // after which the document was made
 	missing    int64
 }
 
 // closeGaps finds out what happened in gaps by what callers were told: each grant and each end that succeeded has an event, and a grant of
-// an exclusive lock that nobody ended, and after which there was another, has expired. If they are as many as the missing events, they are
-// the missing events, and whatever else was asked for meanwhile was not carried out.
+// an exclusive lock that nobody ended, and after which there was another of the same document, has expired. If they are as many as the missing
+// events, they are taken for those, and whatever else was asked for meanwhile for not carried out.
 func (j *judge) closeGaps(lock string, l *eventLog) {
+	var open []gap
 	for _, g := range l.open {
 		found := j.grantedIn(lock, l, g)
 		found = append(found, j.endedIn(lock, l, g)...)
@@ -31,22 +35,31 @@ func (j *judge) closeGaps(lock string, l *eventLog) {
 			found = append(found, j.expiredIn(lock, l, g, found)...)
 		}
 		if int64(len(found)) != g.missing {
+			open = append(open, g)
 			continue
 		}
 		for _, e := range found {
 			l.of[tokenType{e.Token, e.Type}] = e
 		}
 		l.gaps -= g.missing
-		l.closed += g.missing
 	}
+	l.open = open
 }
+
+// incomplete tells that something may have happened between the times given of which no event is known.
+func (l *eventLog) incomplete(from, to history.Stamp) bool {
+	return l == nil || slices.ContainsFunc(l.open, func(g gap) bool { return g.before <= to && g.to >= from })
+}
+
+// complete tells that all that happened is known.
+func (l *eventLog) complete() bool { return l != nil && len(l.open) == 0 }
 
 func (g gap) during(op *history.Operation) bool {
 	return op.Call <= g.to && (op.Return == 0 || op.Return >= g.before)
 }
 
 func (g gap) event(kind, owner string, token int64) *logged {
-	return &logged{Event: history.Event{Type: kind, Owner: owner, Token: token}, before: g.before, to: g.to}
+	return &logged{Event: history.Event{Type: kind, Owner: owner, Token: token}, before: g.before, to: g.to, inferred: true}
 }
 
 func (j *judge) grantedIn(lock string, l *eventLog, in gap) (found []*logged) {
@@ -69,7 +82,7 @@ func (j *judge) endedIn(lock string, l *eventLog, in gap) (found []*logged) {
 }
 
 // expiredIn are the grants of an exclusive lock that ended in the gap although nobody ended them.
-func (j *judge) expiredIn(lock string, l *eventLog, in gap, found []*logged) (expired []*logged) {
+func (j *judge) expiredIn(lock string, l *eventLog, in gap, found []*logged) (over []*logged) {
 	ended := map[int64]bool{}
 	granted := map[int64]*logged{}
 	last := int64(0)
@@ -85,9 +98,9 @@ func (j *judge) expiredIn(lock string, l *eventLog, in gap, found []*logged) (ex
 		}
 	}
 	for token, e := range granted {
-		if !ended[token] && token < last && e.before <= in.to {
-			expired = append(expired, in.event("expired", e.Owner, token))
+		if !ended[token] && token < last && e.before <= in.to && e.to > in.begun {
+			over = append(over, in.event(expired, e.Owner, token))
 		}
 	}
-	return expired
+	return over
 }

@@ -221,9 +221,11 @@ func (j *judge) looked(check string) { j.verdict.Checked[check]++ }
 // worker below 0.
 func (j *judge) hit(from, to history.Stamp, lock string, worker int) bool {
 	return slices.ContainsFunc(j.h.Faults, func(f history.Fault) bool {
-		if f.From > to || f.Until < from {
-			return false
-		}
-		return worker < 0 || f.Worker == worker || f.Worker < 0 && (f.Lock == "" || f.Lock == lock)
+		return f.From <= to && f.Until >= from && concerns(f, lock, worker)
 	})
+}
+
+// concerns tells whether a fault hit the server, the lock's document or the worker; any at all for a worker below 0.
+func concerns(f history.Fault, lock string, worker int) bool {
+	return f.Hits > 0 && (worker < 0 || f.Worker == worker || f.Worker < 0 && (f.Lock == "" || f.Lock == lock))
 }

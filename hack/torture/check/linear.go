@@ -73,7 +73,7 @@ func Draw(h *history.History, rules Rules, v Violation, path string) error {
 func (j *judge) model(lock string) ([]porcupine.Operation, *model) {
 	m := &model{
 		capacity: max(1, j.rules.Capacity[lock]), expired: map[int64]history.Stamp{}, forget: map[int64]history.Stamp{},
-		known: map[int64]bool{}, complete: j.log[lock] != nil && !j.log[lock].incomplete(),
+		known: map[int64]bool{}, complete: j.log[lock].complete(),
 	}
 	for _, g := range j.grants[lock] {
 		m.expired[g.Token], m.forget[g.Token] = g.expired(), g.deadline.Add(lasting)
@@ -129,7 +129,7 @@ func (l *eventLog) putEnd(op *history.Operation, calls *calls) {
 	switch {
 	case op.Outcome == history.OK:
 		calls.put(&call{id: op.ID, do: doRelease, token: op.Token}, op.Call, op.Return)
-	case op.Kind == history.Unlock || op.Outcome == history.Unknown && l.incomplete():
+	case op.Kind == history.Unlock || op.Outcome == history.Unknown && !l.complete():
 		calls.put(&call{id: op.ID, do: doDoubt, token: op.Token}, op.Call, never)
 	}
 }
@@ -182,9 +182,9 @@ func until(calls []porcupine.Operation, end int64) []porcupine.Operation {
 	return part
 }
 
-// within is the model of a part of the history: other tokens may have been there before.
+// within is the model of a part of the history: other tokens may have been there before, but none that the whole does not know.
 func (m *model) within(part []porcupine.Operation) *model {
-	n := &model{capacity: m.capacity, expired: m.expired, forget: m.forget, known: map[int64]bool{}}
+	n := &model{capacity: m.capacity, expired: m.expired, forget: m.forget, known: map[int64]bool{}, whole: m}
 	for _, c := range part {
 		if in := c.Input.(*call); in.do == doAcquire {
 			n.known[in.token] = true

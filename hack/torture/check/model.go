@@ -64,6 +64,7 @@ type model struct {
 	// known are the tokens whose acquisition is in the history. Unless it is complete, all others may have been there before it began.
 	known    map[int64]bool
 	complete bool
+	whole    *model // of the whole history, if this is that of a part
 }
 
 func (m *model) porcupine() porcupine.Model {
@@ -155,7 +156,12 @@ func (m *model) shows(s state, c *call) bool {
 }
 
 // unseen tells whether a token may have been granted without being in the history.
-func (m *model) unseen(token int64) bool { return !m.complete && !m.known[token] }
+func (m *model) unseen(token int64) bool {
+	if m.whole != nil && m.whole.complete && !m.whole.known[token] {
+		return false
+	}
+	return !m.complete && !m.known[token]
+}
 
 // over tells whether a holder may have ended without a release before a call returned.
 func (m *model) over(e entry, c *call) bool { return e.doubtful || m.expired[e.token] <= c.returned }

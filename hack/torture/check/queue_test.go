@@ -10,10 +10,10 @@ SPDX-License-Identifier: Apache-2.0
 package check
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/mongolock/operator/hack/torture/history"
-	"github.com/mongolock/operator/hack/torture/plan"
 )
 
 // queue is a lock with a holder, token 1, and two waiters, of which the second is granted it, token 2.
@@ -39,6 +39,29 @@ func TestFIFO(t *testing.T) {
 	s, _, _ := queue()
 	s.expectAudited(t, "fifo")
 
+	// It was granted the lock later between the same two looks.
+	later := func(outcome history.Outcome) *story {
+		s, first, _ := queue()
+		for i := range s.Operations {
+			if op := &s.Operations[i]; op.ID == first.ID {
+				op.Outcome, op.Token, op.Lease = outcome, 3, testLease
+				op.Deadline = op.Call.Add(testLease * 9 / 10)
+			}
+		}
+		s.Looks[2].Waiters = nil
+		s.Looks[2].Holders = nil
+		s.Looks[2].Events = append(s.Looks[2].Events,
+			history.Event{Seq: 4, Type: released, Owner: "2", Token: 2}, history.Event{Seq: 5, Type: acquired, Owner: first.Owner, Token: 3})
+		s.Looks[2].Seq = 5
+		return s
+	}
+	if got := later(history.OK).judge(true); !slices.Contains(got, "fifo") {
+		t.Errorf("the checks found %q, and not that it was overtaken", got)
+	}
+	if got := later(history.Refused).judge(true); slices.Contains(got, "fifo") {
+		t.Errorf("the checks found %q of one that had given up", got)
+	}
+
 	s, _, _ = queue()
 	s.Looks[1].Waiters[0].ExpiresAt = 100 // dead when the lock was handed over
 	s.expectAudited(t)
@@ -58,39 +81,5 @@ func TestFIFO(t *testing.T) {
 	for i := range s.Operations {
 		s.Operations[i].Barge = s.Operations[i].Token == 2
 	}
-	s.expectAudited(t)
-}
-
-// sleeper is a lock that nobody holds, with a waiter before it for so long.
-func sleeper(until int) *story {
-	s := newStory()
-	s.look(0, nil)
-	waiter := *s.op(history.Wait, 10, until+50, func(op *history.Operation) { op.Outcome, op.Worker = history.Refused, 1 })
-	for ms := 100; ms <= until; ms += 100 {
-		s.look(ms, func(l *history.Look) {
-			l.Waiters = []history.Waiter{{ID: "1", Owner: waiter.Owner, Since: 11, ExpiresAt: 50_000}}
-		})
-	}
-	return s
-}
-
-func TestWakeups(t *testing.T) {
-	sleeper(2000).expectAudited(t)
-	sleeper(2300).expectAudited(t, "wakeup")
-
-	s := sleeper(2300)
-	s.fault(history.Fault{Kind: plan.Blackhole, Worker: 1, Hits: 1}, 500, 2000)
-	s.expectAudited(t)
-
-	s = sleeper(2300)
-	s.fault(history.Fault{Kind: plan.Blackhole, Worker: 0, Hits: 1}, 500, 2000) // another's trouble is no excuse
-	s.expectAudited(t, "wakeup")
-
-	s = sleeper(2300)
-	s.fault(history.Fault{Kind: plan.Database, Worker: -1, Hits: 1}, 500, 2000)
-	s.expectAudited(t)
-
-	s = sleeper(2300)
-	s.Looks[12].Holders = []history.Holder{{ID: "h", Owner: "h", Token: 1, ExpiresAt: 5000}} // it was held in between
 	s.expectAudited(t)
 }

@@ -32,7 +32,7 @@ func (j *judge) faults() {
 }
 
 // Essential are the checks that have something to look at in every run of the whole rig.
-var Essential = []string{"exclusion", "tokens", "deadline", "done", "resource", "log", "claims", "fifo", "events", "linearizability", "leftovers"}
+var Essential = []string{"exclusion", "tokens", "deadline", "done", "resource", "log", "claims", "fifo", "wakeup", "events", "linearizability", "leftovers"}
 
 // proved checks that no check that is to prove something had nothing to look at.
 func (j *judge) proved() {

@@ -25,6 +25,9 @@ type told struct {
 	at  history.Stamp // when it was told
 }
 
+// ring is how many events a document keeps: who is told of less has missed none.
+const ring = 16
+
 // behind is how old the news may be that a watcher is told: it was read, and then waited for a watcher that was slow.
 const behind = 10 * time.Second
 
@@ -80,6 +83,9 @@ func (j *judge) follows(t *told, c *history.Change) {
 		}
 		return
 	}
+	if c.Missed > 0 && len(c.Events) < ring {
+		j.violated("events", c.Lock, t.at, c.At, "watcher %s missed %d events, and was told of %d: a lock keeps %d", c.Watcher, c.Missed, len(c.Events), ring)
+	}
 	next := t.seq
 	if len(c.Events) > 0 && c.Events[0].Seq != next+1+c.Missed || c.Seq < next {
 		if c.Missed == 0 && len(c.Events) > 0 && c.Events[0].Seq != 1 || !j.deleted(c.Lock, t.at.Add(-behind), c.At) {
@@ -110,7 +116,7 @@ func firstSeq(c *history.Change) int64 {
 // deleted tells whether the lock's document was deleted, or replaced for a while.
 func (j *judge) deleted(lock string, from, to history.Stamp) bool {
 	return slices.ContainsFunc(j.h.Faults, func(f history.Fault) bool {
-		return plan.OnDocument(f.Kind) && f.Lock == lock && f.From <= to && f.Until >= from
+		return plan.OnDocument(f.Kind) && f.Hits > 0 && f.Lock == lock && f.From <= to && f.Until >= from
 	})
 }
 
@@ -119,7 +125,7 @@ func (j *judge) stored(c *history.Change) {
 	l := j.log[c.Lock]
 	for _, e := range c.Events {
 		same := func(s *logged) bool { return s.Event == e }
-		if !slices.ContainsFunc(l.sequence[e.Seq], same) && !l.incomplete() {
+		if !slices.ContainsFunc(l.sequence[e.Seq], same) && !l.incomplete(c.At.Add(-behind), c.At) {
 			j.violated("events", c.Lock, c.At, c.At, "watcher %s was told of %+v, which is not stored", c.Watcher, e)
 		}
 	}
