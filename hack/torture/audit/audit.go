@@ -103,8 +103,12 @@ func (a *Auditor) Look(ctx context.Context) {
 		to := history.Now()
 		a.mu.Lock()
 		for _, name := range names {
-			if epoch == a.epoch && a.seen[name].precedes(found[name], from) {
+			switch {
+			case epoch != a.epoch:
+			case a.seen[name].precedes(found[name], from):
 				a.observe(name, found[name], from, to)
+			default:
+				a.tell(name, found[name], to)
 			}
 		}
 		a.mu.Unlock()
@@ -129,6 +133,18 @@ func stamped(document bson.Raw) time.Time {
 	}
 	now, _ := document.Lookup("now").TimeOK()
 	return now
+}
+
+// Name is who tells, beside the watchers, of events in looks that came too late to be looks.
+const Name = "auditor"
+
+// tell records the events of a look that may be older than the last one: among them may be some that this one has not seen any more.
+func (a *Auditor) tell(lock string, document bson.Raw, at history.Stamp) {
+	if s := parse(document); s != nil {
+		a.history.Write(history.Record{Change: &history.Change{
+			Watcher: Name, Lock: lock, At: at, Exists: true, Seq: s.State.Seq, Events: s.State.Events,
+		}})
+	}
 }
 
 // Between runs f, which may change documents. What f takes from the database it hands to the function that it gets, so that nothing is

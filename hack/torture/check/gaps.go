@@ -10,6 +10,7 @@ SPDX-License-Identifier: Apache-2.0
 package check
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/mongolock/operator/hack/torture/history"
@@ -19,21 +20,28 @@ import (
 // their numbers tell.
 type gap struct {
 	before, to history.Stamp
-	begun      history.Stamp // after which the document was made
 	missing    int64
+	// were and are the holders, by token, of the looks before and after it.
+	were, are map[int64]bool
 }
 
-// closeGaps finds out what happened in gaps by what callers were told: each grant and each end that succeeded has an event, and a grant of
-// an exclusive lock that nobody ended, and after which there was another of the same document, has expired. If they are as many as the missing
-// events, they are taken for those, and whatever else was asked for meanwhile for not carried out.
+func tokensOf(holders []history.Holder) map[int64]bool {
+	tokens := map[int64]bool{}
+	for _, h := range holders {
+		tokens[h.Token] = true
+	}
+	return tokens
+}
+
+// closeGaps finds out what happened in gaps by what callers were told: each grant and each end that succeeded has an event, and a grant that
+// is not there any more, and that nobody ended, has expired. If they are as many as the missing events, they are taken for those, and
+// whatever else was asked for meanwhile for not carried out.
 func (j *judge) closeGaps(lock string, l *eventLog) {
 	var open []gap
 	for _, g := range l.open {
 		found := j.grantedIn(lock, l, g)
 		found = append(found, j.endedIn(lock, l, g)...)
-		if int64(len(found)) < g.missing && j.rules.Capacity[lock] <= 1 {
-			found = append(found, j.expiredIn(lock, l, g, found)...)
-		}
+		found = append(found, j.expiredIn(lock, l, g, found)...)
 		if int64(len(found)) != g.missing {
 			open = append(open, g)
 			continue
@@ -81,25 +89,24 @@ func (j *judge) endedIn(lock string, l *eventLog, in gap) (found []*logged) {
 	return found
 }
 
-// expiredIn are the grants of an exclusive lock that ended in the gap although nobody ended them.
+// expiredIn are the grants that ended in the gap although nobody ended them.
 func (j *judge) expiredIn(lock string, l *eventLog, in gap, found []*logged) (over []*logged) {
-	ended := map[int64]bool{}
-	granted := map[int64]*logged{}
-	last := int64(0)
+	there := map[int64]bool{}
+	maps.Copy(there, in.were)
+	for _, e := range found {
+		there[e.Token] = true
+	}
+	ended := maps.Clone(in.are) // or not yet
+	for _, e := range found {
+		ended[e.Token] = ended[e.Token] || e.Type != acquired
+	}
 	for _, op := range j.ends[lock] {
 		ended[op.Token] = ended[op.Token] || op.Outcome == history.Unknown // it may have been that
 	}
-	for _, e := range append(append([]*logged{}, l.events...), found...) {
-		if e.Type == acquired {
-			granted[e.Token] = e
-			last = max(last, e.Token)
-		} else {
-			ended[e.Token] = true
-		}
-	}
-	for token, e := range granted {
-		if !ended[token] && token < last && e.before <= in.to && e.to > in.begun {
-			over = append(over, in.event(expired, e.Owner, token))
+	for _, token := range slices.Sorted(maps.Keys(there)) {
+		known := l.find(token, released) != nil || l.find(token, evicted) != nil || l.find(token, expired) != nil
+		if !ended[token] && !known {
+			over = append(over, in.event(expired, "", token))
 		}
 	}
 	return over

@@ -60,10 +60,10 @@ func (j *judge) readLogs() {
 	for lock, looks := range j.looks {
 		l := &eventLog{of: map[tokenType]*logged{}, sequence: map[int64][]*logged{}, shared: map[int64]bool{}}
 		j.log[lock] = l
-		begun := history.Stamp(0) // after which the document was made
+		var were map[int64]bool // holders in the look before
 		for i, look := range looks {
 			if look.Anew {
-				begun = look.Before
+				were = nil
 			}
 			for _, h := range look.Holders {
 				l.shared[h.Token] = h.Shared
@@ -74,7 +74,10 @@ func (j *judge) readLogs() {
 			events, missing := j.fill(look, looks[i+1:])
 			l.gaps += missing
 			if missing > 0 {
-				l.open = append(l.open, gap{look.Before, look.To, begun, missing})
+				l.open = append(l.open, gap{look.Before, look.To, missing, were, tokensOf(look.Holders)})
+			}
+			if look.Exists {
+				were = tokensOf(look.Holders)
 			}
 			l.add(look, events)
 		}
