@@ -290,8 +290,8 @@ func TestTwoObjectsOfOneLock(t *testing.T) {
 func TestNotConfigured(t *testing.T) {
 	e := newEnv(t)
 	e.start(operatorOptions{})
-	e.create("lost", "")
 	w := e.watchWrites()
+	e.create("lost", "")
 	e.shows(soon, "lost", "Ready False/StoreNotConfigured", "Held Unknown/NotMirrored")
 	e.unchanged(w, 1, "lost")
 	e.reports("lost", "StoreNotConfigured: "+storeMessages["StoreNotConfigured"])
