@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/mongolock/operator/hack/child"
 	"github.com/mongolock/operator/hack/task"
 )
 
@@ -58,7 +59,7 @@ func (d *demo) startWorkers(context.Context) error {
 	for _, name := range workerNames {
 		cmd := exec.Command(self, "-worker="+name, "-database="+d.database)
 		cmd.Env = environment(d.uri)
-		cmd.Stdout = &lines{each: func(line string) {
+		cmd.Stdout = &child.Lines{Take: func(line string) {
 			r, err := parseReport(line)
 			if err != nil {
 				d.fail(err)
@@ -67,7 +68,7 @@ func (d *demo) startWorkers(context.Context) error {
 			d.journal.add(r)
 			d.screen.line(name, r.String())
 		}}
-		cmd.Stderr = &lines{each: func(line string) { d.screen.line(name, line) }}
+		cmd.Stderr = &child.Lines{Take: func(line string) { d.screen.line(name, line) }}
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
 			return err

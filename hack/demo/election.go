@@ -56,7 +56,7 @@ func (e *election) look(ctx context.Context) sample {
 	var mu sync.Mutex
 	var asked sync.WaitGroup
 	for _, o := range e.operators {
-		if !o.alive() {
+		if !o.Alive() {
 			continue
 		}
 		asked.Go(func() {

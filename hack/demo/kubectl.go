@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/mongolock/operator/hack/child"
 	"github.com/mongolock/operator/hack/task"
 )
 
@@ -71,8 +72,8 @@ func (k *kubectl) watch(ctx context.Context, show func(string), args ...string) 
 		defer close(done)
 		for mode := "--watch"; ctx.Err() == nil; mode = "--watch-only" {
 			cmd := k.command(append([]string{"get", mode}, args...)...)
-			cmd.Stdout = &lines{each: show}
-			cmd.Stderr = &lines{each: func(line string) {
+			cmd.Stdout = &child.Lines{Take: show}
+			cmd.Stderr = &child.Lines{Take: func(line string) {
 				if ctx.Err() == nil {
 					show("kubectl: " + line)
 				}
@@ -97,7 +98,7 @@ func attend(ctx context.Context, name string, cmd *exec.Cmd) error {
 		return err
 	}
 	select {
-	case <-p.gone:
+	case <-p.Gone():
 	case <-ctx.Done():
 		_ = p.stop() // it ends by a signal, which is no failure
 	}

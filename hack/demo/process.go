@@ -16,11 +16,12 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/mongolock/operator/hack/child"
 )
 
 // stopTimeout is how long a process may take to end after it was asked to.
@@ -28,51 +29,39 @@ const stopTimeout = 15 * time.Second
 
 // process is a child that dies with the demo, also when that is killed with SIGKILL.
 type process struct {
+	*child.Process
 	name  string
-	cmd   *exec.Cmd
 	stdin io.WriteCloser // nil unless piped
 	asked atomic.Bool    // to end; otherwise its end is a failure
-	gone  chan struct{}  // closed when it has ended and its output has been read
-	err   error          // how it ended, once it is gone
 }
 
 // start starts a process. ended is called, if it is not nil, when the process ends without having been asked to.
 func start(name string, cmd *exec.Cmd, stdin io.WriteCloser, ended func(error)) (*process, error) {
-	p := &process{name: name, cmd: cmd, stdin: stdin, gone: make(chan struct{})}
-	// A group of its own, so that the terminal's Ctrl-C reaches the demo only, and that ends its children in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// Linux delivers Pdeathsig when the thread that started the process ends, so that thread must live as long.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		p.err = cmd.Wait()
-		close(p.gone)
-		if ended != nil && !p.asked.Load() {
-			ended(p.endedByItself())
-		}
-	}()
-	if err := <-started; err != nil {
+	started, err := child.Start(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &process{Process: started, name: name, stdin: stdin}
+	if ended != nil {
+		go func() { // ends with the process
+			<-p.Gone()
+			if !p.asked.Load() {
+				ended(p.endedByItself())
+			}
+		}()
 	}
 	return p, nil
 }
 
 func (p *process) endedByItself() error {
-	return fmt.Errorf("%s ended by itself: %s", p.name, p.cmd.ProcessState)
+	return fmt.Errorf("%s ended by itself: %s", p.name, p.Cmd.ProcessState)
 }
 
 // kill kills the process with SIGKILL, waits until it is gone and its output is read, and returns when it was killed.
 func (p *process) kill() stamp {
 	p.asked.Store(true)
 	at := now()
-	_ = p.cmd.Process.Kill()
-	<-p.gone
+	p.Kill()
 	return at
 }
 
@@ -82,36 +71,26 @@ func (p *process) kill() stamp {
 func (p *process) stop() error {
 	asked := p.asked.Swap(true)
 	switch {
-	case !p.alive() && asked:
+	case !p.Alive() && asked:
 		return nil
-	case !p.alive():
+	case !p.Alive():
 		return p.endedByItself()
 	}
 	if p.stdin != nil {
 		_ = p.stdin.Close()
 	} else {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		p.Signal(syscall.SIGTERM)
 	}
 	select {
-	case <-p.gone:
+	case <-p.Gone():
 	case <-time.After(stopTimeout):
 		p.kill()
 		return fmt.Errorf("%s did not stop within %s and was killed", p.name, stopTimeout)
 	}
-	if p.err != nil {
-		return fmt.Errorf("%s did not end well: %w", p.name, p.err)
+	if err := p.Err(); err != nil {
+		return fmt.Errorf("%s did not end well: %w", p.name, err)
 	}
 	return nil
-}
-
-// alive tells whether the process has not ended.
-func (p *process) alive() bool {
-	select {
-	case <-p.gone:
-		return false
-	default:
-		return true
-	}
 }
 
 // output runs a command to its end and returns its standard output. Its error contains what it said on standard error.
@@ -123,15 +102,15 @@ func output(ctx context.Context, cmd *exec.Cmd) ([]byte, error) {
 		return nil, err
 	}
 	select {
-	case <-p.gone:
+	case <-p.Gone():
 	case <-ctx.Done():
 		// The group, as go has children of its own.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-p.gone
+		<-p.Gone()
 		return nil, context.Cause(ctx)
 	}
-	if p.err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), p.err), errors.New(strings.TrimSpace(stderr.String())))
+	if err := p.Err(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err), errors.New(strings.TrimSpace(stderr.String())))
 	}
 	return stdout.Bytes(), nil
 }

@@ -36,7 +36,7 @@ func cat(t *testing.T, ended func(error)) *process {
 func TestProcessStop(t *testing.T) {
 	never := func(err error) { t.Errorf("it was asked to end, but: %v", err) }
 	stopped := cat(t, never)
-	if running, err := descendants(); err != nil || running[stopped.cmd.Process.Pid] != "cat" {
+	if running, err := descendants(); err != nil || running[stopped.Cmd.Process.Pid] != "cat" {
 		t.Errorf("cat is not among %v, %v", running, err)
 	}
 	for range 2 {
@@ -46,7 +46,7 @@ func TestProcessStop(t *testing.T) {
 	}
 	killed := cat(t, never)
 	killed.kill()
-	if err := killed.stop(); err != nil || killed.alive() {
+	if err := killed.stop(); err != nil || killed.Alive() {
 		t.Errorf("after the kill: %v", err)
 	}
 	if running, err := descendants(); err != nil || len(running) != 0 {

@@ -85,21 +85,3 @@ func colourOf(source string) string {
 		return "32" // green
 	}
 }
-
-// lines is a writer that hands on whole lines.
-type lines struct {
-	each func(string)
-	rest []byte
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.rest = append(l.rest, p...)
-	for {
-		line, rest, found := strings.Cut(string(l.rest), "\n")
-		if !found {
-			return len(p), nil
-		}
-		l.rest = []byte(rest)
-		l.each(line)
-	}
-}

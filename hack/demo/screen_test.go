@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/mongolock/operator/hack/child"
 )
 
 func TestScreenCutsLines(t *testing.T) {
@@ -42,7 +44,7 @@ func TestLines(t *testing.T) {
 	const text = "one\n\ntwo and\nthree"
 	for size := 1; size <= len(text); size++ {
 		var got []string
-		w := &lines{each: func(line string) { got = append(got, line) }}
+		w := &child.Lines{Take: func(line string) { got = append(got, line) }}
 		for part := range slices.Chunk([]byte(text), size) {
 			fmt.Fprintf(w, "%s", part)
 		}

@@ -52,7 +52,7 @@ func (d *demo) settle(ctx context.Context, takeovers ...*takeover) (rows []row, 
 func (d *demo) rest(ctx context.Context) error {
 	var keeper *process
 	for _, name := range workerNames {
-		if w := d.workers[name]; w.alive() {
+		if w := d.workers[name]; w.Alive() {
 			if keeper == nil {
 				keeper = w
 			} else if err := w.stop(); err != nil {
