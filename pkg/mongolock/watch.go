@@ -18,7 +18,8 @@ type Change struct {
 	// State is the lock as it is now. Its Exists is false when the document was purged or deleted.
 	State State
 	// Events are the new ones, oldest first; none in the first Change of a lock that existed when the watch began (State.Events has its
-	// past), nor in one that tells of the queue or the policy.
+	// past), nor in one that tells of the queue or the policy. If the document was deleted and made anew in between, they are of both, and
+	// their Seq begins again.
 	Events []Event
 	// Missed is the number of events of this lock that were lost before Events: more happened between two looks than a lock keeps.
 	Missed int64

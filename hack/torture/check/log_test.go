@@ -167,6 +167,20 @@ func TestWatchers(t *testing.T) {
 			s.Changes = append(s.Changes, history.Change{Watcher: "w0.1-0", Lock: "x", At: at(300)})
 			told(4, 0, e...)
 		}, []string{"events"}},
+		"the end of one document and the begin of the next, together": {func(s *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			s.fault(history.Fault{Kind: plan.Delete, Lock: "x", Worker: -1, Hits: 1}, 150, 151)
+			told(2, 0, e[0], e[1])
+			anew := s.grant(160, 170, 3)
+			s.seq = 0
+			s.look(180, func(l *history.Look) { l.Anew = true }, event(acquired, anew))
+			first := s.Looks[len(s.Looks)-1].Events[0]
+			told(1, 0, e[2], e[3], first)
+		}, nil},
+		"the same, and nobody deleted it": {func(_ *story, told func(int64, int64, ...history.Event), e []history.Event) {
+			told(2, 0, e[0], e[1])
+			told(1, 0, e[2], e[3], e[0])
+			told(4, 0, e...)
+		}, []string{"events"}},
 		"told from the beginning on again, long after the document was deleted": {func(s *story, told func(int64, int64, ...history.Event), e []history.Event) {
 			s.fault(history.Fault{Kind: plan.Delete, Lock: "x", Worker: -1, Hits: 1}, 150, 151)
 			told(4, 0)
