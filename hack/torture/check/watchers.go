@@ -95,19 +95,23 @@ func (j *judge) follows(t *told, c *history.Change) {
 		}
 		next = firstSeq(c) - 1 - c.Missed
 	}
-	next += c.Missed
+	j.inOrder(t, c, next+c.Missed, deleted)
+}
+
+// inOrder checks the events of a change, the first of which comes after last.
+func (j *judge) inOrder(t *told, c *history.Change, last int64, deleted bool) {
 	for _, e := range c.Events {
-		next++
+		last++
 		if e.Seq == 1 && deleted { // the last of one document and the first of the next may be told together
-			next = 1
+			last = 1
 		}
-		if e.Seq != next {
-			j.violated("events", c.Lock, t.at, c.At, "watcher %s was told of event %d instead of %d", c.Watcher, e.Seq, next)
+		if e.Seq != last {
+			j.violated("events", c.Lock, t.at, c.At, "watcher %s was told of event %d instead of %d", c.Watcher, e.Seq, last)
 			return
 		}
 	}
-	if c.Seq != next {
-		j.violated("events", c.Lock, t.at, c.At, "watcher %s was told of events up to %d of %d", c.Watcher, next, c.Seq)
+	if c.Seq != last {
+		j.violated("events", c.Lock, t.at, c.At, "watcher %s was told of events up to %d of %d", c.Watcher, last, c.Seq)
 	}
 }
 
