@@ -43,6 +43,7 @@ type Client struct {
 	renewer *renewer
 	lines   *lines
 	lookout *lookout
+	awaits  *awaits
 	bell    *doorbell
 	feed    *feed
 	tasks   sync.WaitGroup // operations in progress and background work
@@ -65,6 +66,7 @@ func newClient(ctx context.Context, settings clientSettings, s store, bell *mong
 	c.renewer = newRenewer(c)
 	c.lines = newLines()
 	c.lookout = newLookout(c)
+	c.awaits = newAwaits()
 	c.bell = newDoorbell(c, bell)
 	c.feed = newFeed(c)
 	c.tasks.Go(func() { c.renewer.run(c.closing) })

@@ -250,4 +250,5 @@ func (b *doorbell) deliver(m message) {
 		locks = nil
 	}
 	b.client.feed.rung(locks)
+	b.client.awaits.rung(locks)
 }

@@ -168,5 +168,6 @@ func (p *place) full(ctx context.Context) error {
 // changed spreads the news that a lock was changed by this client, and to whom it was handed over.
 func (c *Client) changed(lock string, to []string) {
 	c.lookout.handedOver(lock, to)
+	c.awaits.rung([]string{lock})
 	c.bell.ring(lock, to)
 }

@@ -1,0 +1,135 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package mongolock
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// awaited is a call of AwaitChange in the background.
+type awaited struct {
+	state State
+	err   error
+	after time.Duration
+}
+
+func awaitInBackground(ctx context.Context, c *Client, state State) <-chan awaited {
+	result := make(chan awaited, 1)
+	begin := time.Now()
+	go func() {
+		state, err := c.AwaitChange(ctx, state)
+		result <- awaited{state, err, time.Since(begin)}
+	}()
+	return result
+}
+
+func mustGet(t *testing.T, c *Client, id string) State {
+	t.Helper()
+	state, err := c.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+func TestAwaitChange(t *testing.T) {
+	const lease = 30 * time.Second
+	for name, tc := range map[string]struct {
+		happens func(t *testing.T, held *Lease, s *fakeStore)
+		within  time.Duration // of its happening after ten seconds
+		free    bool
+	}{
+		"a release": {func(t *testing.T, held *Lease, _ *fakeStore) { mustUnlock(t, held) }, 2 * maxAwait, true},
+		"another holder": {func(t *testing.T, held *Lease, s *fakeStore) {
+			mustUnlock(t, held)
+			mustLock(t, fakeClient(t, s), "x")
+		}, 2 * maxAwait, false},
+		"the end of the lease": {func(_ *testing.T, held *Lease, _ *fakeStore) { held.client.renewer.remove(held) }, lease + 2*minLook, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newFakeStore()
+				holder, observer := fakeClient(t, s), fakeClient(t, s)
+				held := mustLock(t, holder, "x", WithLease(lease))
+				result := awaitInBackground(t.Context(), observer, mustGet(t, observer, "x"))
+				time.Sleep(100 * time.Second) // it is renewed all the time, which is no change
+				select {
+				case r := <-result:
+					t.Fatalf("told of %+v, %v, and nothing has happened", r.state, r.err)
+				default:
+				}
+				tc.happens(t, held, s)
+				r := <-result
+				if late := r.after - 100*time.Second; r.err != nil || r.state.Held() == tc.free || late > tc.within {
+					t.Errorf("told %s after it of %+v, %v", late, r.state.Holders, r.err)
+				}
+			})
+		})
+	}
+}
+
+func TestAwaitChangeReturnsAtOnceWhenItHasHappened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakeClient(t, newFakeStore())
+		before := mustGet(t, c, "x")
+		mustLock(t, c, "x")
+		if r := <-awaitInBackground(t.Context(), c, before); r.err != nil || !r.state.Held() || r.after != 0 {
+			t.Errorf("told after %s of %+v, %v", r.after, r.state, r.err)
+		}
+	})
+}
+
+func TestAwaitChangeEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		c := fakeClient(t, s)
+		mustLock(t, fakeClient(t, s), "x")
+		state := mustGet(t, c, "x")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if r := <-awaitInBackground(ctx, c, state); !errors.Is(r.err, context.DeadlineExceeded) || r.after != time.Minute {
+			t.Errorf("after the context's end: %v after %s", r.err, r.after)
+		}
+		s.intercept(on("find", hang))
+		if r := <-awaitInBackground(t.Context(), c, state); !errors.Is(r.err, ErrUnreachable) || errors.Is(r.err, context.DeadlineExceeded) || r.after != lookTimeout {
+			t.Errorf("with a server that hangs: %v after %s", r.err, r.after)
+		}
+		s.intercept(nil)
+		result := awaitInBackground(t.Context(), c, state)
+		time.Sleep(time.Second)
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r := <-result; !errors.Is(r.err, ErrClosed) || r.after != time.Second {
+			t.Errorf("with a closed client: %v after %s", r.err, r.after)
+		}
+		if _, err := c.AwaitChange(t.Context(), State{}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("without an id: %v", err)
+		}
+	})
+}
+
+// Where the doorbell rings a change is told by it, long before the next look.
+func TestAwaitChangeHearsTheBell(t *testing.T) {
+	f := newTestFeed(t)
+	holder, observer := f.client(t), f.client(t)
+	held := mustLock(t, holder, "x")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	result := awaitInBackground(ctx, observer, mustGet(t, observer, "x"))
+	awaitPush(t, observer)
+	mustUnlock(t, held)
+	r := await(t, awaitPushed/2, "the release is told", result)
+	if r.err != nil || r.state.Held() {
+		t.Errorf("told of %+v, %v", r.state, r.err)
+	}
+}
