@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 package resourcelock
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -42,7 +43,19 @@ type Config struct {
 	LeaseDuration time.Duration
 	// RequestTimeout bounds each call; default a third of the lease, at least a second. It must be shorter than the lease.
 	RequestTimeout time.Duration
-	// EventRecorder, if set, gets an event about the DistributedLock when a term begins and ends.
+	// ReleaseGate, if set, is asked when the elector gives leadership up, and tells whether it may be: false while work still needs it.
+	// It may wait for the work to end, until ctx does: at the end of the lease, or when the elector loses patience. Leadership that is not
+	// given up lasts until its lease ends, which nobody renews any more; nobody else leads before. The client's Close would give it back:
+	// connect with [mongolock.WithoutRelease] if work can outlast that.
+	ReleaseGate func(ctx context.Context) bool
+	// DisableFastGet makes Get name the holder of a lease that has ended as if it had not, as a Lease object does. An elector then counts
+	// a lease duration from the last renewal that it saw itself, or from its first look. That is slower, and no safer: it is the
+	// server that grants the lock.
+	DisableFastGet bool
+	// DisableLongPoll makes Get return at once while somebody else leads. See [Lock.Get].
+	DisableLongPoll bool
+	// EventRecorder, if set, gets an event about the DistributedLock of the lock's name, whether there is one or not, when a term begins
+	// and ends. [Lock.Run] uses the manager's if it is nil.
 	EventRecorder rl.EventRecorder
 }
 

@@ -41,6 +41,7 @@ func TestC2RawChangesWithEachRenewalAndOnlyThen(t *testing.T) {
 	s := newStore(t)
 	client := s.client()
 	leader, follower := newLock(t, client, "a"), newLock(t, client, "b")
+	follower.polls.Store(false) // it would wait for another holder
 	lead(t, leader)
 	seen := map[string]bool{}
 	for range 100 {

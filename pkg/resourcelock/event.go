@@ -29,6 +29,7 @@ func (l *Lock) RecordEvent(what string) {
 	switch what {
 	case becameLeader:
 		l.current().elected()
+		l.ledBefore.Store(true)
 	case stoppedLeading:
 		// If the lease is still held it is left to expire: the elector was not told to release it, as its work may still run.
 		l.current().giveUp()
@@ -52,19 +53,27 @@ type event struct {
 // publisher hands events to a recorder, in order, without making anybody wait. Its goroutine lives only while there is something
 // to hand over.
 type publisher struct {
-	recorder rl.EventRecorder
+	mu       sync.Mutex
+	recorder rl.EventRecorder // nil: there is nobody to tell
+	pending  []event
+	running  bool
+}
 
-	mu      sync.Mutex
-	pending []event
-	running bool
+// useOtherwise sets the recorder, if there is none.
+func (p *publisher) useOtherwise(recorder rl.EventRecorder) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.recorder == nil {
+		p.recorder = recorder
+	}
 }
 
 func (p *publisher) publish(e event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.recorder == nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if len(p.pending) == maxPending {
 		return
 	}
@@ -83,9 +92,9 @@ func (p *publisher) run() {
 			p.mu.Unlock()
 			return
 		}
-		e := p.pending[0]
+		e, recorder := p.pending[0], p.recorder
 		p.pending = p.pending[1:]
 		p.mu.Unlock()
-		p.recorder.Eventf(e.subject, corev1.EventTypeNormal, "LeaderElection", "%s", e.message)
+		recorder.Eventf(e.subject, corev1.EventTypeNormal, "LeaderElection", "%s", e.message)
 	}
 }

@@ -20,9 +20,18 @@ import (
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
+// pollWindow bounds a long poll. An elector pauses after each call, and is blind meanwhile, so it is much longer than a pause.
+const pollWindow = 10 * time.Minute
+
 // Get reads the record. apierrors.IsNotFound is true of the error when the lock has no document. When nobody holds the lock by the
 // server's clock, because it was released or because its lease ended, the record has no holder, and the elector takes over at once
 // instead of counting a lease duration from its own first look. The server decides again when it does.
+//
+// A candidate whose last Get found somebody else in the lead waits in the next one, for up to ten minutes, and returns the moment that this
+// changes. With a feed, see [github.com/mongolock/operator/pkg/mongolock.WithFeed], that is at once, and saves the server most of the
+// elector's looks. Without one it looks itself, four times a second at first and every two seconds in the long run, and the end of a lease it
+// sees at once in both cases. That is safe, as an elector takes the time before it asks. When the server does not answer, Get returns after half
+// a second more than the request timeout, however long the poll might still last.
 //
 // The raw form changes with each grant and each renewal and at no other time: the elector tells by it that a leader is alive.
 //
@@ -33,24 +42,49 @@ func (l *Lock) Get(ctx context.Context) (*rl.LeaderElectionRecord, []byte, error
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := l.bound(ctx, lease)
-	defer cancel()
-	state, err := l.client.Get(ctx, l.id)
+	state, err := l.look(ctx, lease)
 	if err != nil {
-		return nil, nil, l.failed("get", err)
-	}
-	if lease != nil && !holds(state, lease.Token()) {
-		// Somebody ended our lease and the elector, which is about to read it, may never renew again. Renewing tells the lease.
-		if err := l.renew(ctx, lease); err != nil {
-			return nil, nil, err
-		}
+		return nil, nil, err
 	}
 	if !state.Exists {
 		return nil, nil, apierrors.NewNotFound(resource, l.id)
 	}
 	l.seen.Store(true)
 	record, raw := view(state)
+	if l.config.DisableFastGet {
+		record, raw = l.last.unexpired(l.config, state, record, raw)
+	}
 	return record, raw, nil
+}
+
+// look reads the lock; if the last look found another in the lead, when that changes.
+func (l *Lock) look(ctx context.Context, lease *mongolock.Lease) (mongolock.State, error) {
+	if following, ok := l.last.following(); ok && lease == nil && l.polls.Load() {
+		poll, cancel := context.WithTimeout(ctx, pollWindow)
+		state, err := l.client.AwaitChange(poll, following)
+		cancel()
+		if err == nil {
+			l.last.set(state)
+			return state, nil
+		}
+	}
+	ctx, cancel := l.bound(ctx, lease)
+	defer cancel()
+	state, err := l.client.Get(ctx, l.id)
+	if err != nil {
+		l.last.set(mongolock.State{})
+		return state, l.failed("get", err)
+	}
+	if lease == nil {
+		l.last.set(state)
+		return state, nil
+	}
+	l.last.set(mongolock.State{})
+	if !holds(state, lease.Token()) {
+		// Somebody ended our lease and the elector, which is about to read it, may never renew again. Renewing tells the lease.
+		return state, l.renew(ctx, lease)
+	}
+	return state, nil
 }
 
 func holds(state mongolock.State, token int64) bool {

@@ -20,6 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	rl "k8s.io/client-go/tools/leaderelection/resourcelock"
 
@@ -46,6 +47,7 @@ const (
 type store struct {
 	t        *testing.T
 	database string
+	shared   *mongolock.Client // of all locks of a migration
 }
 
 // newStore lets the test run beside others: most of their time is waiting.
@@ -117,7 +119,8 @@ func newLock(t *testing.T, client *mongolock.Client, identity string) *Lock {
 
 // record is what an elector with this identity asks for.
 func record(identity string) rl.LeaderElectionRecord {
-	return rl.LeaderElectionRecord{HolderIdentity: identity, LeaseDurationSeconds: int(testLease / time.Second)}
+	now := metav1.Now()
+	return rl.LeaderElectionRecord{HolderIdentity: identity, LeaseDurationSeconds: int(testLease / time.Second), AcquireTime: now, RenewTime: now}
 }
 
 // releaseRecord is what an elector sends to give leadership up.
@@ -187,7 +190,9 @@ type candidate struct {
 	cancel  context.CancelFunc
 	elected chan struct{} // closed when the work begins
 	stopped chan struct{} // closed when the work has to stop
-	done    chan struct{} // closed when Run has returned
+	// electedAt and stoppedAt are when that was; they are there once the channel is closed.
+	electedAt, stoppedAt time.Time
+	done                 chan struct{} // closed when Run has returned
 
 	mu     sync.Mutex
 	terms  int
@@ -214,8 +219,10 @@ func run(t *testing.T, lock rl.Interface, release bool) *candidate {
 				first := c.terms == 1
 				c.mu.Unlock()
 				if first {
+					c.electedAt = time.Now()
 					close(c.elected)
 					<-work.Done()
+					c.stoppedAt = time.Now()
 					close(c.stopped)
 				}
 			},

@@ -18,6 +18,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	rl "k8s.io/client-go/tools/leaderelection/resourcelock"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/mongolock/operator/pkg/mongolock"
 )
@@ -34,9 +35,13 @@ type Lock struct {
 	id      string
 	options []mongolock.LockOption
 	events  publisher
+	manager *manager.Options // that this lock was put into, if it was
 
-	seen  atomic.Bool // a record was read or made: Update has something to update
-	calls sync.Mutex  // held over Create and Update, which would otherwise be two acquisitions in one term
+	seen      atomic.Bool // a record was read or made: Update has something to update
+	last      sight       // what Get saw
+	polls     atomic.Bool // Get may wait
+	ledBefore atomic.Bool // the elector was told of an election
+	calls     sync.Mutex  // held over Create and Update, which would otherwise be two acquisitions in one term
 
 	mu   sync.Mutex
 	term *term // never nil; replaced by begin
@@ -56,7 +61,7 @@ func New(client *mongolock.Client, config Config) (*Lock, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	return &Lock{
+	lock := &Lock{
 		client: client,
 		config: config,
 		id:     config.Namespace + "/" + config.Name,
@@ -68,7 +73,9 @@ func New(client *mongolock.Client, config Config) (*Lock, error) {
 		},
 		events: publisher{recorder: config.EventRecorder},
 		term:   newTerm(),
-	}, nil
+	}
+	lock.polls.Store(!config.DisableLongPoll)
+	return lock, nil
 }
 
 // Identity returns Config.Identity.
@@ -107,7 +114,7 @@ func (l *Lock) Create(ctx context.Context, record rl.LeaderElectionRecord) error
 
 // Update is four requests in one; which one follows from the record's holder and from the lease we hold.
 //
-//   - No holder: give leadership up. nil when there is nothing to give up, because the lease was lost, or the server says so: the
+//   - No holder: give leadership up, if Config.ReleaseGate allows. nil when there is nothing to give up, because the lease was lost, or the server says so: the
 //     elector repeats a conflict at once and without a pause, and another's record is none of our business.
 //   - We hold a lease: renew it. If the server no longer has it, or its deadline passed, the answer is a conflict, and the term is
 //     over. After any other error we still lead until the deadline, and the next try may succeed.
@@ -186,22 +193,47 @@ func (l *Lock) renew(ctx context.Context, lease *mongolock.Lease) error {
 
 // release ends the term before it asks the server, so that nobody can be elected before [Lock.Lost] is closed.
 func (l *Lock) release(ctx context.Context) error {
+	return l.releaseAfter(ctx, func(context.Context) error { return nil })
+}
+
+// releaseAfter does something between the end of the term and the release of the lock.
+func (l *Lock) releaseAfter(ctx context.Context, first func(context.Context) error) error {
 	l.calls.Lock()
 	defer l.calls.Unlock()
 	t := l.current()
+	if !l.releasable(ctx, t) {
+		return nil
+	}
 	ctx, cancel := l.bound(ctx, t.live())
 	defer cancel()
 	lease := t.giveUp()
 	if lease == nil {
 		return nil
 	}
+	err := first(ctx)
 	if ctx.Err() != nil { // Unlock takes a time of its own then, and the work would go on for as long
-		return l.failed("release", ctx.Err())
+		return l.failed("release", errors.Join(ctx.Err(), err))
 	}
-	if err := lease.Unlock(ctx); err != nil && !errors.Is(err, mongolock.ErrNotHeld) {
-		return l.failed("release", err)
+	if unlocked := lease.Unlock(ctx); unlocked != nil && !errors.Is(unlocked, mongolock.ErrNotHeld) {
+		return l.failed("release", errors.Join(unlocked, err))
 	}
-	return nil
+	return err
+}
+
+// releasable asks the gate. If that is closed, the term drains.
+func (l *Lock) releasable(ctx context.Context, t *term) bool {
+	lease := t.live()
+	if l.config.ReleaseGate == nil || lease == nil || !t.now().led {
+		return true // no work has begun
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer t.whenEnded(cancel)()
+	if l.config.ReleaseGate(ctx) {
+		return true
+	}
+	t.drain()
+	return false
 }
 
 // bound limits a call to the request timeout and, while we lead, to the end of the lease: the elector stops the leader's work only

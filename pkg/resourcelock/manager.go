@@ -75,6 +75,7 @@ func ConfigureManager(opts *manager.Options, client *mongolock.Client, config Co
 	if err != nil {
 		return nil, err
 	}
+	lock.manager = opts
 	opts.LeaderElection = true
 	opts.LeaderElectionResourceLockInterface = lock
 	opts.LeaderElectionReleaseOnCancel = true

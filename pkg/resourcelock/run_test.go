@@ -63,3 +63,43 @@ func TestRunReturnsAfterALossWithAStuckRunnable(t *testing.T) {
 		t.Error("Run has not returned after the loss")
 	}
 }
+
+// Somebody switches leader election off again: the manager is not started, or it is stopped.
+func TestRunRefusesAManagerWithoutElection(t *testing.T) {
+	config, err := clientcmd.BuildConfigFromFlags("", servertest.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, seen := range map[string]bool{"in the options that it was made with": true, "in a copy of them": false} {
+		t.Run(name, func(t *testing.T) {
+			opts := manager.Options{Metrics: metricsserver.Options{BindAddress: "0"}}
+			lock, err := ConfigureManager(&opts, newStore(t).client(), Config{Namespace: testNamespace, Name: testName})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrong := opts
+			wrong.LeaderElection = false
+			if seen {
+				opts = wrong
+			}
+			mgr, err := manager.New(config, wrong)
+			if err != nil {
+				t.Fatal(err)
+			}
+			worked := make(chan struct{})
+			if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
+				close(worked)
+				<-ctx.Done()
+				return nil
+			})); err != nil {
+				t.Fatal(err)
+			}
+			if err := lock.Run(t.Context(), mgr); !errors.Is(err, mongolock.ErrInvalid) {
+				t.Errorf("Run: %v, want ErrInvalid", err)
+			}
+			if seen && isClosed(worked) {
+				t.Error("the work has begun")
+			}
+		})
+	}
+}

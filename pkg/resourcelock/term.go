@@ -13,24 +13,55 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
 // term is one term of leadership. It begins with the grant of a lease and ends when the elector gives leadership up or says that it
-// has stopped leading. In between the lease may be lost: then the term is lost, and stays so until its end.
+// has stopped leading; if the gate was closed then, when the lease ends. In between the lease may be lost: then the term is lost, and stays
+// so until its end.
 //
-//	waiting --start--> running --giveUp--> over
-//	                      |                  ^
-//	                 lease ends --> lost ----+
+//	waiting --start--> running --giveUp---------------> over
+//	                     | |                            ^ ^
+//	                     | +--drain--> draining --------+ |
+//	                     |                   lease ends   |
+//	                     +--lease ends--> lost --giveUp---+
+//	                        or fail
 type term struct {
-	mu    sync.Mutex
-	lease *mongolock.Lease // nil while waiting
-	led   bool             // the elector was told that it leads, so work may have begun
-	over  bool
-	loss  error         // why the term was lost, once it is over
+	mu sync.Mutex
+	termState
 	ended chan struct{} // closed when the lease ends or the term is over, whichever comes first
 	close sync.Once     // of ended
+	timer *time.Timer   // ends the term at until; nil unless that is set
+}
+
+type termState struct {
+	lease    *mongolock.Lease // nil while waiting
+	led      bool             // the elector was told that it leads, so work may have begun
+	draining bool             // the elector has stopped, and the work has not
+	over     bool
+	failure  error // why the term was lost although the lease lasts
+	// until bounds the term, if it is set, besides the lease.
+	until time.Time
+	loss  error // why the term was lost, once it is over
+}
+
+// gone is why the term was lost, or nil. There must be a lease.
+func (s termState) gone() error {
+	switch {
+	case s.failure != nil:
+		return s.failure
+	case !s.until.IsZero() && past(s.until):
+		return fmt.Errorf("%w: %w", mongolock.ErrLeaseLost, errOtherLate)
+	}
+	return s.lease.Err()
+}
+
+// past looks at both clocks: the monotonic one stands still while the machine is suspended, and the other one may be set.
+func past(at time.Time) bool {
+	now := time.Now()
+	return now.After(at) || now.Round(0).After(at.Round(0))
 }
 
 func newTerm() *term { return &term{ended: make(chan struct{})} }
@@ -46,29 +77,29 @@ func (t *term) start(ctx context.Context, lease *mongolock.Lease) {
 
 func (t *term) end() { t.close.Do(func() { close(t.ended) }) }
 
-// snapshot returns the fields. The lease is never asked under the mutex: it may call the user's logger.
-func (t *term) snapshot() (lease *mongolock.Lease, led, over bool, loss error) {
+// now returns the state. The lease is never asked under the mutex: it may call the user's logger.
+func (t *term) now() termState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.lease, t.led, t.over, t.loss
+	return t.termState
 }
 
-// hold returns the lease while the term is running, nothing while it is waiting, and afterwards an error.
+// hold returns the lease while the term is running or draining, nothing while it is waiting, and afterwards an error.
 func (t *term) hold() (*mongolock.Lease, error) {
-	lease, _, over, _ := t.snapshot()
+	s := t.now()
 	switch {
-	case lease == nil:
+	case s.lease == nil:
 		return nil, nil
-	case over:
+	case s.over:
 		return nil, errors.New("leadership was given up")
 	}
-	if err := lease.Err(); err != nil {
+	if err := s.gone(); err != nil {
 		return nil, fmt.Errorf("leadership was lost: %w", err)
 	}
-	return lease, nil
+	return s.lease, nil
 }
 
-// live returns the lease if the term is running.
+// live returns the lease if there is one that lasts.
 func (t *term) live() *mongolock.Lease {
 	lease, err := t.hold()
 	if err != nil {
@@ -84,13 +115,57 @@ func (t *term) elected() {
 	t.led = t.lease != nil
 }
 
-// giveUp ends the term and returns the lease if it is still held. A term that has not begun does not end.
+// fail loses the term although its lease lasts. That is left to expire: the work may still run.
+func (t *term) fail(why error) {
+	t.mu.Lock()
+	if t.lease != nil && !t.over && t.failure == nil {
+		t.failure = fmt.Errorf("%w: %w", mongolock.ErrLeaseLost, why)
+	}
+	failed := t.failure != nil
+	t.mu.Unlock()
+	if failed {
+		t.end()
+	}
+}
+
+// endBy sets when the term ends at the latest.
+func (t *term) endBy(until time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.until = until
+	t.timer = time.AfterFunc(time.Until(until), func() { t.fail(errOtherLate) })
+}
+
+// whenEnded calls f when the term has ended, unless it was stopped before.
+func (t *term) whenEnded(f func()) (stop func()) {
+	stopped := make(chan struct{})
+	go func() { // ends with the term, or when it is stopped
+		select {
+		case <-t.ended:
+			f()
+		case <-stopped:
+		}
+	}()
+	return sync.OnceFunc(func() { close(stopped) })
+}
+
+// drain notes that the elector has stopped before the work has: the term ends with its lease.
+func (t *term) drain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.draining = t.failure == nil
+}
+
+// giveUp ends the term and returns the lease if it is still held. A term that has not begun does not end, nor does one that drains.
 func (t *term) giveUp() *mongolock.Lease {
-	lease, _, over, _ := t.snapshot()
-	if lease == nil || over {
+	s := t.now()
+	if s.lease == nil || s.over || s.draining {
 		return nil
 	}
-	loss := lease.Err()
+	loss := s.gone()
 	t.mu.Lock()
 	t.over, t.loss = true, loss
 	t.mu.Unlock()
@@ -98,26 +173,27 @@ func (t *term) giveUp() *mongolock.Lease {
 	if loss != nil {
 		return nil
 	}
-	return lease
+	return s.lease
 }
 
-// replaceable tells whether the next call begins a new term. A lease that was lost before the elector heard of its election (a
-// MultiLock may have failed on its other half) is nobody's term: no work has begun, and no "stopped leading" will follow.
+// replaceable tells whether the next call begins a new term. A lease that was lost before the elector heard of its election (the other
+// half of two locks may have failed) is nobody's term: no work has begun, and no "stopped leading" will follow. A term that drains ends
+// with its lease.
 func (t *term) replaceable() bool {
-	lease, led, over, _ := t.snapshot()
-	return over || lease != nil && !led && lease.Err() != nil
+	s := t.now()
+	return s.over || s.lease != nil && (s.draining || !s.led) && s.gone() != nil
 }
 
 // lost returns why the term was lost, or nil; also once it is over.
 func (t *term) lost() error {
-	lease, _, over, loss := t.snapshot()
+	s := t.now()
 	switch {
-	case lease == nil:
+	case s.lease == nil || s.draining:
 		return nil
-	case over:
-		return loss
+	case s.over:
+		return s.loss
 	default:
-		return lease.Err()
+		return s.gone()
 	}
 }
 
@@ -137,6 +213,9 @@ func (l *Lock) begin() (*term, *mongolock.Lease, error) {
 	lease, err := t.hold()
 	if err != nil {
 		return nil, nil, fmt.Errorf("resourcelock: %s: %w; the elector has to stop before it can lead again", l.id, err)
+	}
+	if t.now().draining {
+		return nil, nil, fmt.Errorf("resourcelock: %s: the release gate was closed: wait for the last term's lease to end", l.id)
 	}
 	return t, lease, nil
 }
@@ -170,7 +249,7 @@ func (l *Lock) Token() (int64, bool) {
 // the server, and never fails for a candidate.
 func (l *Lock) Healthz(*http.Request) error {
 	t := l.current()
-	if _, led, _, _ := t.snapshot(); !led {
+	if !t.now().led {
 		return nil
 	}
 	if err := t.lost(); err != nil {
