@@ -103,6 +103,13 @@ bench: testenv ## Measure the lock engine beside others, about 12 minutes on a q
 	@cd hack/bench && go build -o $(LOCALBIN)/bench/bench .
 	@$(LOCALBIN)/bench/bench $(if $(QUICK),-quick) $(ARGS)
 
+.PHONY: bench-failover
+bench-failover: testenv ## Race leader elections, with a Lease and with MongoDB, about 30 minutes on a quiet machine; QUICK=1: 2 minutes.
+	@echo "Building the race (the first time about a minute)"
+	@mkdir -p $(LOCALBIN)/bench
+	@cd hack/bench && go build -o $(LOCALBIN)/bench/failover ./failover
+	@$(LOCALBIN)/bench/failover $(if $(QUICK),-quick) $(ARGS)
+
 .PHONY: torture
 torture: testenv ## Break everything while workers use the locks, and judge; takes DURATION, SEED, FAULTS, ARGS, MONGODB_URI.
 	@echo "Building the torture rig (the first time about a minute)"
