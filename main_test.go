@@ -130,6 +130,7 @@ func TestOperator(t *testing.T) {
 	t.Run("unknown name", c.testUnknownName)
 	t.Run("leadership lost", c.testLeadershipLost)
 	t.Run("no cluster id", c.testNoClusterID)
+	t.Run("example operator", c.testExampleOperator)
 	t.Run("bad flags", c.testBadFlags)
 }
 

@@ -45,9 +45,17 @@ func (o *operator) log() string {
 // start starts the operator with the rights of its service account. It is killed when the test ends, if it has not ended by then.
 func (c *cluster) start(t *testing.T, environment []string, args ...string) *operator {
 	t.Helper()
-	o := &operator{metrics: freeAddress(t), probes: freeAddress(t), ended: make(chan struct{})}
-	args = append([]string{"--kubeconfig=" + c.config, "--metrics-bind-address=" + o.metrics, "--health-probe-bind-address=" + o.probes}, args...)
-	o.cmd = exec.Command(c.binary, args...)
+	metrics, probes := freeAddress(t), freeAddress(t)
+	args = append([]string{"--kubeconfig=" + c.config, "--metrics-bind-address=" + metrics, "--health-probe-bind-address=" + probes}, args...)
+	o := start(t, exec.Command(c.binary, args...), environment)
+	o.metrics, o.probes = metrics, probes
+	return o
+}
+
+// start starts an operator. It is killed when the test ends, if it has not ended by then.
+func start(t *testing.T, cmd *exec.Cmd, environment []string) *operator {
+	t.Helper()
+	o := &operator{cmd: cmd, ended: make(chan struct{})}
 	o.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
 	o.cmd.Stdout, o.cmd.Stderr = o, o
 	if err := o.cmd.Start(); err != nil {
