@@ -104,7 +104,7 @@ bench: testenv ## Measure the lock engine beside others, about 12 minutes on a q
 	@$(LOCALBIN)/bench/bench $(if $(QUICK),-quick) $(ARGS)
 
 .PHONY: bench-failover
-bench-failover: testenv ## Race leader elections, with a Lease and with MongoDB, about 30 minutes on a quiet machine; QUICK=1: 2 minutes.
+bench-failover: testenv ## Race leader elections, with a Lease and with MongoDB, about 20 minutes on a quiet machine; QUICK=1: 2 minutes.
 	@echo "Building the race (the first time about a minute)"
 	@mkdir -p $(LOCALBIN)/bench
 	@cd hack/bench && go build -o $(LOCALBIN)/bench/failover ./failover

@@ -45,11 +45,11 @@ func fullPlan() *plan {
 	return &plan{
 		Elections: 3, load: 2 * time.Minute,
 		cells: []cell{
-			{sigterm, usual, 7}, {sigterm, short, 20},
-			{kill, usual, 7}, {kill, short, 20},
-			{cold, usual, 2},
-			{blackhole, usual, 7}, {blackhole, short, 10},
-			{freeze, usual, 7}, {freeze, short, 7},
+			{sigterm, usual, 5}, {sigterm, short, 16},
+			{kill, usual, 5}, {kill, short, 16},
+			{cold, usual, 1},
+			{blackhole, usual, 4}, {blackhole, short, 7},
+			{freeze, usual, 3}, {freeze, short, 5},
 		},
 		outages: []outage{{5 * time.Second, usual}, {11 * time.Second, usual}, {time.Minute, usual}},
 	}
