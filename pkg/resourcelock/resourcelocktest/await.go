@@ -14,7 +14,7 @@ import (
 )
 
 // slow is what a loaded machine may add to anything.
-const slow = time.Second
+const slow = 2 * time.Second
 
 func isClosed(c <-chan struct{}) bool {
 	select {

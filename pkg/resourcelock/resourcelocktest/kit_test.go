@@ -21,10 +21,10 @@ import (
 func TestMain(m *testing.M) { servertest.Run(m, servertest.MongoDB, servertest.Kubernetes) }
 
 // timings leave room between the end of the lease and the moments at which a slow machine comes to notice it.
-var timings = resourcelocktest.Timings{LeaseDuration: 4 * time.Second, RenewDeadline: 3 * time.Second, RetryPeriod: 500 * time.Millisecond}
+var timings = resourcelocktest.Timings{LeaseDuration: 6 * time.Second, RenewDeadline: 4500 * time.Millisecond, RetryPeriod: 500 * time.Millisecond}
 
 // quick is for a lock that asks nobody, so that only the machine's own slowness has to have room.
-var quick = resourcelocktest.Timings{LeaseDuration: 3 * time.Second, RenewDeadline: 2200 * time.Millisecond, RetryPeriod: 400 * time.Millisecond}
+var quick = resourcelocktest.Timings{LeaseDuration: 4 * time.Second, RenewDeadline: 3 * time.Second, RetryPeriod: 500 * time.Millisecond}
 
 const namespace = "default"
 
