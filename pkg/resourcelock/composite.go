@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,10 +36,10 @@ type Composite struct {
 	*Lock
 	other rl.Interface
 	there *rl.LeaderElectionRecord // what the other lock had when it was last read or written; nil: no record
-	sent  sending
+	sent  []sending                // what the other lock may have of us
 }
 
-// sending is the last record that was sent to the other lock, as its followers tell one from another: by the second.
+// sending is a record that was sent to the other lock, as its followers tell one from another: by the second.
 type sending struct {
 	second int64     // of its RenewTime
 	at     time.Time // of the first try
@@ -93,7 +94,7 @@ func (c *Composite) Get(ctx context.Context) (*rl.LeaderElectionRecord, []byte, 
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, nil, c.failed("get the other lock of", err)
 	}
-	c.there = there
+	c.see(there)
 	if lease != nil {
 		if !c.holdsOther() {
 			t.fail(errOtherLost)
@@ -114,9 +115,24 @@ func (c *Composite) Get(ctx context.Context) (*rl.LeaderElectionRecord, []byte, 
 	return nil, nil, apierrors.NewNotFound(resource, c.Describe())
 }
 
+// see notes the other lock's record. What was sent before that is overwritten; all of it, if it is not ours.
+func (c *Composite) see(there *rl.LeaderElectionRecord) {
+	c.there = there
+	if c.holdsOther() {
+		c.sent = c.sent[c.sending(there):]
+	} else {
+		c.sent = nil
+	}
+}
+
 // holdsOther tells whether the other lock has what we wrote. Our name alone may be another process's, too.
 func (c *Composite) holdsOther() bool {
-	return c.there != nil && c.there.HolderIdentity == c.Identity() && c.there.RenewTime.Unix() == c.sent.second
+	return c.there != nil && c.there.HolderIdentity == c.Identity() && c.sending(c.there) >= 0
+}
+
+// sending finds a record in what was sent.
+func (c *Composite) sending(record *rl.LeaderElectionRecord) int {
+	return slices.IndexFunc(c.sent, func(s sending) bool { return s.second == record.RenewTime.Unix() })
 }
 
 // theirs is the other lock's record, which is somebody else's: an elector that reads its own name believes that it leads.
@@ -155,7 +171,7 @@ func (c *Composite) Update(ctx context.Context, record rl.LeaderElectionRecord) 
 			err = c.acquireBoth(ctx, t, record)
 		}
 		if err == nil {
-			t.endBy(c.sent.at.Add(c.config.LeaseDuration - margin(c.config.LeaseDuration)))
+			t.endBy(c.sent[0].at.Add(c.config.LeaseDuration - margin(c.config.LeaseDuration)))
 		}
 		return err
 	})
@@ -193,8 +209,8 @@ func (c *Composite) acquireBoth(ctx context.Context, t *term, record rl.LeaderEl
 // take acquires or renews the other lock. Its followers count from when they see the record change, which is not before the first try to
 // send it, whatever became of that.
 func (c *Composite) take(ctx context.Context, record rl.LeaderElectionRecord) error {
-	if second := record.RenewTime.Unix(); second != c.sent.second {
-		c.sent = sending{second, time.Now()}
+	if c.sending(&record) < 0 {
+		c.sent = append(c.sent, sending{record.RenewTime.Unix(), time.Now()})
 	}
 	ask := c.other.Update
 	if c.there == nil {
@@ -203,7 +219,7 @@ func (c *Composite) take(ctx context.Context, record rl.LeaderElectionRecord) er
 	if err := ask(ctx, record); err != nil {
 		return fmt.Errorf("resourcelock: the other lock of %s: %w", c.id, err)
 	}
-	c.there = &record
+	c.see(&record)
 	return nil
 }
 

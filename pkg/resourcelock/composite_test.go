@@ -306,6 +306,42 @@ func TestCompositeCountsFromTheFirstSend(t *testing.T) {
 	}
 }
 
+// flaky is a Lease that refuses an update when it is told to.
+type flaky struct {
+	rl.Interface
+	refuse bool
+}
+
+func (f *flaky) Update(ctx context.Context, record rl.LeaderElectionRecord) error {
+	if f.refuse {
+		return errors.New("refused")
+	}
+	return f.Interface.Update(ctx, record)
+}
+
+// Renewals of the Lease fail for a while: that is no loss, and its time goes on.
+func TestCompositeSurvivesFailedRenewals(t *testing.T) {
+	s, l := newStore(t), newLeases(t)
+	lock := newLock(t, s.client(), "a")
+	other := &flaky{Interface: l.lock("a")}
+	both := compose(t, lock, other)
+	leadBoth(t, both)
+	until := lock.current().now().until
+	election := record("a")
+	for _, other.refuse = range []bool{true, true, false} {
+		election.RenewTime.Time = election.RenewTime.Add(time.Second) // so fast that the lease lasts
+		if err := both.Update(t.Context(), election); (err != nil) != other.refuse {
+			t.Fatalf("a renewal, refused %t: %v", other.refuse, err)
+		}
+		if now := lock.current().now().until; now.After(until) == other.refuse {
+			t.Errorf("after a renewal, refused %t, the term lasts %s longer", other.refuse, now.Sub(until))
+		}
+		if record, _, err := both.Get(t.Context()); err != nil || record.HolderIdentity != "a" {
+			t.Fatalf("Get after a renewal, refused %t: %+v, %v", other.refuse, record, err)
+		}
+	}
+}
+
 // usurped is a Lease with somebody who takes the lock in MongoDB as soon as this is acquired.
 type usurped struct {
 	rl.Interface
