@@ -53,7 +53,15 @@ func TestAwaitChange(t *testing.T) {
 			mustUnlock(t, held)
 			mustLock(t, fakeClient(t, s), "x")
 		}, 2 * maxAwait, false},
-		"the end of the lease": {func(_ *testing.T, held *Lease, _ *fakeStore) { held.client.renewer.remove(held) }, lease + 2*minLook, true},
+		"the end of the lease": {func(_ *testing.T, _ *Lease, s *fakeStore) {
+			s.intercept(func(_ context.Context, call fakeCall, apply func()) error {
+				if call.op == "renew" {
+					return errBroken(call.op)
+				}
+				apply()
+				return nil
+			})
+		}, lease + 2*minLook, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
