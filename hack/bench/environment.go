@@ -22,6 +22,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/mongolock/operator/hack/child"
 	"github.com/mongolock/operator/hack/servers"
 )
 
@@ -35,7 +36,7 @@ func (b *bench) environment(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	etcd, err := output(ctx, exec.Command(filepath.Join(filepath.Dir(kubectl), "etcd"), "--version"))
+	etcd, err := child.Output(ctx, exec.Command(filepath.Join(filepath.Dir(kubectl), "etcd"), "--version"))
 	if err != nil {
 		return nil, err
 	}

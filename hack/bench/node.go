@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/mongolock/operator/hack/child"
 	"github.com/mongolock/operator/hack/screen"
 )
 
@@ -62,7 +63,7 @@ func installNode(ctx context.Context, s *screen.Screen, out string) (dir string,
 	defer s.During(ctx, "installing mongo-dlock")()
 	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund")
 	cmd.Dir = dir
-	if _, err := output(ctx, cmd); err != nil {
+	if _, err := child.Output(ctx, cmd); err != nil {
 		return "", fmt.Errorf("install mongo-dlock: %w", err)
 	}
 	return dir, os.WriteFile(installed, want, 0o644)

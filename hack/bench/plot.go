@@ -10,37 +10,27 @@ SPDX-License-Identifier: Apache-2.0
 package main
 
 import (
-	"errors"
 	"fmt"
 	"image/color"
-	"os"
 	"path/filepath"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/mongolock/operator/hack/bench/figure"
 )
 
 const (
 	plotWidth  vg.Length = 510 // points, as all below
 	plotHeight vg.Length = 280
-	plotMargin vg.Length = 9
 	barWidth   vg.Length = 26
 )
 
-// palette has colours that also people with colour blindness can tell apart, by Okabe and Ito.
-var palette = []color.Color{
-	color.RGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0xff}, color.RGBA{R: 0xe6, G: 0x9f, B: 0x00, A: 0xff},
-	color.RGBA{R: 0x00, G: 0x9e, B: 0x73, A: 0xff}, color.RGBA{R: 0xcc, G: 0x79, B: 0xa7, A: 0xff},
-	color.RGBA{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff},
-}
+var palette = []color.Color{figure.Blue, figure.Orange, figure.Green, figure.Purple, figure.LightBlue}
 
 // plots writes all plots as SVG and returns their files.
 func (b *bench) plots(folder string) ([]string, error) {
-	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	var files []string
 	for _, m := range b.measurements() {
 		if m.set.empty() {
@@ -55,7 +45,7 @@ func (b *bench) plots(folder string) ([]string, error) {
 			return nil, fmt.Errorf("plot %s: %w", m.key, err)
 		}
 		file := filepath.Join(folder, name)
-		if err := save(p, file); err != nil {
+		if err := figure.Save(p, plotWidth, plotHeight, file); err != nil {
 			return nil, fmt.Errorf("plot %s: %w", m.key, err)
 		}
 		files = append(files, file)
@@ -63,29 +53,10 @@ func (b *bench) plots(folder string) ([]string, error) {
 	return files, nil
 }
 
-// save writes a plot as SVG, with a margin, and on white, so that it can be read on a dark page too.
-func save(p *plot.Plot, file string) error {
-	canvas := vgsvg.New(plotWidth, plotHeight)
-	page := draw.New(canvas)
-	page.SetColor(color.White)
-	page.Fill(page.Path())
-	p.Title.Padding = plotMargin
-	p.Draw(draw.Crop(page, plotMargin, -plotMargin, plotMargin, -plotMargin))
-	out, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	_, err = canvas.WriteTo(out)
-	return errors.Join(err, out.Close())
-}
-
 // bars draws p50 and p99 of each contender side by side.
 func bars(m measurement) (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text, p.Y.Label.Text = m.title, "ms"
+	p := figure.New(m.title)
 	p.Y.Min = 0
-	p.Legend.Top = true
-	p.Add(plotter.NewGrid())
 	for i, part := range []struct {
 		name string
 		of   func(samples) float64
@@ -111,12 +82,11 @@ func bars(m measurement) (*plot.Plot, error) {
 
 // curves draws the time that a share of the samples does not exceed, on a logarithmic scale.
 func curves(m measurement) (*plot.Plot, error) {
-	p := plot.New()
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = m.title, "percent of the samples that took no longer", "ms"
+	p := figure.New(m.title)
+	p.X.Label.Text = "percent of the samples that took no longer"
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.X.Tick.Marker = tens()
-	p.Legend.Top, p.Legend.Left = true, true
-	p.Add(plotter.NewGrid())
+	p.Legend.Left = true
 	for i, name := range m.set.names {
 		s := m.set.byName[name]
 		if len(s) == 0 {

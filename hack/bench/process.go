@@ -10,12 +10,8 @@ SPDX-License-Identifier: Apache-2.0
 package main
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 
@@ -52,25 +48,4 @@ func (p *process) stop() error {
 		p.Kill()
 		return fmt.Errorf("%s did not stop within %s and was killed", p.name, stopTimeout)
 	}
-}
-
-// output runs a command to its end and returns its standard output. Its error contains what it said on standard error.
-func output(ctx context.Context, cmd *exec.Cmd) ([]byte, error) {
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	p, err := start(cmd.Args[0], cmd)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-p.Gone():
-	case <-ctx.Done():
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // the group, as npm has children of its own
-		<-p.Gone()
-		return nil, context.Cause(ctx)
-	}
-	if err := p.Err(); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err), errors.New(strings.TrimSpace(stderr.String())))
-	}
-	return stdout.Bytes(), nil
 }

@@ -33,7 +33,7 @@ func (k *kubectl) command(args ...string) *exec.Cmd {
 
 // run returns what kubectl prints.
 func (k *kubectl) run(ctx context.Context, args ...string) (string, error) {
-	out, err := output(ctx, k.command(args...))
+	out, err := child.Output(ctx, k.command(args...))
 	return string(out), err
 }
 
@@ -47,13 +47,13 @@ func (k *kubectl) apply(ctx context.Context, objects ...any) error {
 	}
 	cmd := k.command("apply", "--server-side", "-f", "-")
 	cmd.Stdin = &manifests
-	_, err := output(ctx, cmd)
+	_, err := child.Output(ctx, cmd)
 	return err
 }
 
 // get decodes what "kubectl get -o json" prints.
 func (k *kubectl) get(ctx context.Context, into any, args ...string) error {
-	out, err := output(ctx, k.command(append([]string{"get", "-o", "json"}, args...)...))
+	out, err := child.Output(ctx, k.command(append([]string{"get", "-o", "json"}, args...)...))
 	if err != nil {
 		return err
 	}

@@ -10,13 +10,9 @@ SPDX-License-Identifier: Apache-2.0
 package main
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -91,26 +87,4 @@ func (p *process) stop() error {
 		return fmt.Errorf("%s did not end well: %w", p.name, err)
 	}
 	return nil
-}
-
-// output runs a command to its end and returns its standard output. Its error contains what it said on standard error.
-func output(ctx context.Context, cmd *exec.Cmd) ([]byte, error) {
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	p, err := start(cmd.Args[0], cmd, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-p.Gone():
-	case <-ctx.Done():
-		// The group, as go has children of its own.
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-p.Gone()
-		return nil, context.Cause(ctx)
-	}
-	if err := p.Err(); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err), errors.New(strings.TrimSpace(stderr.String())))
-	}
-	return stdout.Bytes(), nil
 }

@@ -10,7 +10,6 @@ SPDX-License-Identifier: Apache-2.0
 package main
 
 import (
-	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -80,23 +79,6 @@ func TestProcessStopTellsOfFailure(t *testing.T) {
 	}
 	if err := p.stop(); err == nil {
 		t.Error("exit status 3 is no good end")
-	}
-}
-
-func TestOutput(t *testing.T) {
-	if out, err := output(t.Context(), exec.Command("echo", "hello")); err != nil || string(out) != "hello\n" {
-		t.Errorf("got %q, %v", out, err)
-	}
-	_, err := output(t.Context(), exec.Command("sh", "-c", "echo why >&2; exit 1"))
-	if want := "sh -c echo why >&2; exit 1: exit status 1\nwhy"; err == nil || err.Error() != want {
-		t.Errorf("got %v", err)
-	}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	enough := errors.New("enough")
-	cancel(enough)
-	// The child of the command would keep its output open if it were not killed too.
-	if _, err := output(ctx, exec.Command("sh", "-c", "sleep 60; true")); !errors.Is(err, enough) {
-		t.Errorf("got %v", err)
 	}
 }
 

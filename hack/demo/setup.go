@@ -26,6 +26,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/hack/child"
 	"github.com/mongolock/operator/hack/servers"
 	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -107,7 +108,7 @@ func (d *demo) build(ctx context.Context) error {
 			d.screen.say("Still building after %.0fs.", time.Since(begin).Seconds())
 		}
 	})()
-	_, err := output(ctx, exec.Command("go", "build", "-o", d.binary, "github.com/mongolock/operator"))
+	_, err := child.Output(ctx, exec.Command("go", "build", "-o", d.binary, "github.com/mongolock/operator"))
 	return err
 }
 
@@ -140,7 +141,7 @@ func (d *demo) connect(ctx context.Context) error {
 
 // installObjects installs the CRD, and makes a DistributedLock for each lock.
 func (d *demo) installObjects(ctx context.Context) error {
-	root, err := output(ctx, exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/mongolock/operator"))
+	root, err := child.Output(ctx, exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/mongolock/operator"))
 	if err != nil {
 		return err
 	}

@@ -135,14 +135,12 @@ func stamped(document bson.Raw) time.Time {
 	return now
 }
 
-// Name is who tells, beside the watchers, of events in looks that came too late to be looks.
-const Name = "auditor"
-
-// tell records the events of a look that may be older than the last one: among them may be some that this one has not seen any more.
+// tell records the events of a look that may be older than the last one, as a watcher's: among them may be some that the last one has not
+// seen any more.
 func (a *Auditor) tell(lock string, document bson.Raw, at history.Stamp) {
 	if s := parse(document); s != nil {
 		a.history.Write(history.Record{Change: &history.Change{
-			Watcher: Name, Lock: lock, At: at, Exists: true, Seq: s.State.Seq, Events: s.State.Events,
+			Watcher: "auditor", Lock: lock, At: at, Exists: true, Seq: s.State.Seq, Events: s.State.Events,
 		}})
 	}
 }

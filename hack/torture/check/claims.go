@@ -91,12 +91,12 @@ var endOfKind = map[history.Kind]string{history.Unlock: released, history.Evict:
 // settle is how long after its return a call may still have its effect: a release in the background, or a command that was held.
 const settle = 15 * time.Second
 
-// overBy is when a call has surely no effect any more.
-func (j *judge) overBy(op *history.Operation) history.Stamp {
+// ended is when a call was over for its caller, at the latest; it may have its effect until settle after that.
+func (j *judge) ended(op *history.Operation) history.Stamp {
 	if op.Return != 0 {
-		return op.Return.Add(settle)
+		return op.Return
 	}
-	return min(j.killed(op), never.Add(-settle)).Add(settle)
+	return min(j.killed(op), never.Add(-settle))
 }
 
 // explain finds the operation to which a grant went that nobody claims: one whose caller was not told, or one that waited and did not take
@@ -120,7 +120,7 @@ func (j *judge) explain(lock string, e *logged) {
 
 // explains tells how well an operation explains a grant; 0: not at all.
 func (j *judge) explains(op *history.Operation, e *logged) int {
-	ended := j.overBy(op).Add(-settle)
+	ended := j.ended(op)
 	// Who waits may be granted the lock and not take it: because it gave up, or was evicted or too late and waits again.
 	waits := op.Kind == history.Wait && (op.Outcome != history.OK || e.Token < op.Token)
 	switch {
@@ -164,7 +164,7 @@ func (j *judge) resolve() {
 		switch {
 		case acquires(op.Kind) && granted[op.ID], endOfKind[op.Kind] != "" && l.find(op.Token, endOfKind[op.Kind]) != nil:
 			u.Applied++
-		case l.incomplete(op.Call, j.overBy(op)):
+		case l.incomplete(op.Call, j.ended(op).Add(settle)):
 			u.Unresolved++
 			j.violated("unknown", op.Lock, op.Call, op.Return, "what became of %s is not known", op.ID)
 		default:
