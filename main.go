@@ -26,6 +26,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
@@ -52,7 +53,7 @@ const (
 	suffixLength   = 8
 	// apiQPS and apiBurst bound the requests to the API server, which the client library does not: when many locks change hands at
 	// once, statuses come a little later.
-	apiQPS, apiBurst = 50, 100
+	apiQPS, apiBurst = 150, 300
 )
 
 // settings are the operator's flags, most of them in the form in which they are used.
@@ -63,6 +64,8 @@ type settings struct {
 	elect                         bool
 	election                      resourcelock.Config
 	http2                         bool
+	apiQPS                        float64
+	apiBurst                      int
 	zap                           zap.Options
 }
 
@@ -109,7 +112,12 @@ func parse(args []string, environment func(string) (string, bool)) (*settings, e
 	s.manager.RenewDeadline = f.Duration("leader-election-renew-deadline", resourcelock.DefaultRenewDeadline, "How long a leader tries to renew before it gives up.")
 	s.manager.RetryPeriod = f.Duration("leader-election-retry-period", resourcelock.DefaultRetryPeriod, "Time between two tries to lead, or to renew.")
 	f.BoolVar(&s.controller.AllowForeignIDs, "allow-foreign-ids", false, "Let objects mirror locks whose id does not begin with their own namespace. "+
-		"Whoever can make an object in any namespace can then see every lock.")
+		"Whoever can make an object in any namespace can then see every lock, set its policy and evict its holders.")
+	f.StringVar(&s.controller.MirrorUndeclared, "mirror-undeclared", "", "Namespace in which each lock that exists in MongoDB and that no object "+
+		"declares gets a read-only object. Whoever can read that namespace can then see every lock. Empty switches it off.")
+	f.Float64Var(&s.apiQPS, "kube-api-qps", apiQPS, "Requests to the API server per second, at most. One transition of a lock takes one for the "+
+		"status and up to one for the event.")
+	f.IntVar(&s.apiBurst, "kube-api-burst", apiBurst, "Requests to the API server at once, after a pause.")
 	s.zap.BindFlags(f)
 	config.RegisterFlags(f)
 
@@ -189,6 +197,16 @@ func (s *settings) validate(arguments int) error {
 		strings.HasPrefix(s.collection, "system.") || !utf8.ValidString(s.collection):
 		return errors.New("--mongodb-collection must have at least 1 byte of UTF-8, with the database's name and a dot at most 255, no $, and not begin with \"system.\"")
 	}
+	return s.validateKubernetes()
+}
+
+func (s *settings) validateKubernetes() error {
+	switch {
+	case s.controller.MirrorUndeclared != "" && len(validation.IsDNS1123Label(s.controller.MirrorUndeclared)) > 0:
+		return errors.New("--mirror-undeclared must be the name of a namespace")
+	case s.apiQPS <= 0 || s.apiBurst < 1:
+		return errors.New("--kube-api-qps must be more than 0, and --kube-api-burst at least 1")
+	}
 	return nil
 }
 
@@ -233,7 +251,7 @@ func (s *settings) newManager(ctx context.Context, client *mongolock.Client, log
 	if err != nil {
 		return nil, fmt.Errorf("find the Kubernetes API server: %w", err)
 	}
-	restConfig.QPS, restConfig.Burst = apiQPS, apiBurst
+	restConfig.QPS, restConfig.Burst = float32(s.apiQPS), s.apiBurst
 	opts := s.manager
 	opts.Cache.DefaultTransform = cache.TransformStripManagedFields()
 	if opts.Metrics.SecureServing {

@@ -56,7 +56,7 @@ func TestParse(t *testing.T) {
 	}
 	if s.database != "from-env" || s.collection != "from-flag" || s.elect || s.election.Namespace != "here" || s.election.Name != "" ||
 		*s.manager.RetryPeriod != 3*time.Second || !s.manager.Metrics.SecureServing || s.manager.Metrics.BindAddress != ":8443" || s.http2 ||
-		s.controller.AllowForeignIDs {
+		s.controller.AllowForeignIDs || s.controller.MirrorUndeclared != "" || s.apiQPS != apiQPS || s.apiBurst != apiBurst {
 		t.Errorf("got %+v", s)
 	}
 	for name, value := range map[string]string{
@@ -78,6 +78,9 @@ func TestParse(t *testing.T) {
 		{"--mongodb-collection=a$b:sesame", "--mongodb-collection must have"},
 		{"--mongodb-collection=system.x", "--mongodb-collection must have"},
 		{"--mongodb-collection=", "--mongodb-collection must have"},
+		{"--mirror-undeclared=Not A Namespace", "--mirror-undeclared must be the name of a namespace"},
+		{"--kube-api-qps=0", "--kube-api-qps must be more than 0"},
+		{"--kube-api-burst=0", "--kube-api-burst at least 1"},
 		{"--mongodb-collection=" + long, "--mongodb-collection must have"},
 		{"--mongodb-database=\xff", "--mongodb-database must have"},
 		{"--mongodb-collection=\xff", "--mongodb-collection must have"},

@@ -10,15 +10,15 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
 const (
-	// checkTimeout bounds one look at a single document.
-	checkTimeout = 5 * time.Second
+	// checkTimeout bounds one look at a batch of documents, and checkBatch how many that are.
+	checkTimeout = 10 * time.Second
+	checkBatch   = 500
 	// fresh is how long an answer is not asked for again.
 	fresh = 20 * time.Second
 )
@@ -26,7 +26,6 @@ const (
 // absence is why a lock is not in the mirror although somebody asked for it.
 type absence struct {
 	foreign bool // the document in its place was not written by mongolock
-	invalid bool // there can be no lock with such an id
 	at      time.Time
 }
 
@@ -48,15 +47,18 @@ func (m *Mirror) Check(id string) {
 
 // Forget drops what is known of a lock, when the last object of it is deleted.
 func (m *Mirror) Forget(ctx context.Context, id string) {
-	if m.wake.wanted(ctx, id) {
+	if m.wake.hasObject(ctx, id) {
 		return
 	}
+	wanted := m.wake.wanted(ctx, id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.overtake(id)
-	delete(m.locks, id)
 	delete(m.absent, id)
 	delete(m.asked, id)
+	if !wanted {
+		delete(m.locks, id)
+	}
 }
 
 // checkAsked answers Check until ctx ends.
@@ -67,54 +69,71 @@ func (m *Mirror) checkAsked(ctx context.Context) {
 			return
 		case <-m.asking:
 		}
-		for id, ok := m.nextAsked(); ok && ctx.Err() == nil; id, ok = m.nextAsked() {
-			if err := m.check(ctx, id); err != nil {
+		for ids := m.nextAsked(); len(ids) > 0 && ctx.Err() == nil; ids = m.nextAsked() {
+			if err := m.check(ctx, ids); err != nil {
 				// The feed has the same trouble and reports it; whoever asked will ask again.
-				m.log.V(1).Info("Could not look up a lock", "lock", id, "error", err.Error())
+				m.log.V(1).Info("Could not look up locks", "locks", len(ids), "error", err.Error())
 			}
 		}
 	}
 }
 
-func (m *Mirror) nextAsked() (string, bool) {
+// nextAsked takes the next batch. The looks of the last one are over.
+func (m *Mirror) nextAsked() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	clear(m.checking)
+	var ids []string
 	for id := range m.asked {
+		if len(ids) == checkBatch {
+			break
+		}
 		delete(m.asked, id)
-		m.checking, m.overtaken = id, false
-		return id, true
+		m.checking[id] = false
+		ids = append(ids, id)
 	}
-	return "", false
+	return ids
 }
 
 // overtake makes the answer of a look at the lock that is under way worthless: something newer is known. m.mu is held.
 func (m *Mirror) overtake(id string) {
-	if m.checking == id {
-		m.overtaken = true
+	if _, ok := m.checking[id]; ok {
+		m.checking[id] = true
 	}
 }
 
-func (m *Mirror) check(ctx context.Context, id string) error {
+// check looks up a batch with one query.
+func (m *Mirror) check(ctx context.Context, ids []string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	state, err := m.store.Get(ctx, id)
-	found := absence{foreign: errors.Is(err, mongolock.ErrForeignDocument), invalid: errors.Is(err, mongolock.ErrInvalid), at: m.clock.Now()}
-	if err != nil && !found.foreign && !found.invalid {
-		return fmt.Errorf("get: %w", err)
+	found := make(map[string]mongolock.State, len(ids))
+	foreign := map[string]bool{}
+	for state, err := range m.store.Find(ctx, ids) {
+		switch {
+		case errors.Is(err, mongolock.ErrForeignDocument):
+			foreign[state.ID] = true
+		case err != nil:
+			return err
+		default:
+			found[state.ID] = state
+		}
 	}
-	if m.learn(id, state, found) {
-		m.wake.lock(ctx, id)
+	now := m.clock.Now()
+	for _, id := range ids {
+		if m.learn(id, found[id], absence{foreign: foreign[id], at: now}) {
+			m.wake.lock(ctx, id)
+		}
 	}
 	return nil
 }
 
 // learn takes in the answer of a look, and tells whether it is news.
-func (m *Mirror) learn(id string, state mongolock.State, found absence) bool {
+func (m *Mirror) learn(id string, state mongolock.State, gone absence) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, known := m.locks[id]
-	if known || m.overtaken {
-		return m.overtaken // whoever asked asks again, if there is still a reason
+	overtaken := m.checking[id]
+	if _, known := m.locks[id]; known || overtaken {
+		return overtaken // whoever asked asks again, if there is still a reason
 	}
 	if state.Exists {
 		m.locks[id] = state
@@ -122,6 +141,6 @@ func (m *Mirror) learn(id string, state mongolock.State, found absence) bool {
 		return true
 	}
 	was, checked := m.absent[id]
-	m.absent[id] = found
-	return !checked || was.foreign != found.foreign || was.invalid != found.invalid
+	m.absent[id] = gone
+	return !checked || was.foreign != gone.foreign
 }

@@ -8,7 +8,9 @@ SPDX-License-Identifier: Apache-2.0
 package controllers
 
 import (
+	"math/rand/v2"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
@@ -31,6 +33,8 @@ type eventBudget struct {
 	mu      sync.Mutex
 	process *rate.Limiter
 	objects map[types.UID]*objectBudget
+	// owing is how many objects have transitions that were left out.
+	owing int
 }
 
 type objectBudget struct {
@@ -60,36 +64,54 @@ func (b *eventBudget) take(object types.UID, transition bool) (skipped int, ok b
 	if o.TokensAt(now) < float64(cost) || !b.process.AllowN(now, cost) {
 		eventsDropped.Inc()
 		if transition {
-			o.skipped++
+			b.owe(o, o.skipped+1)
 		}
 		return 0, false
 	}
 	o.AllowN(now, cost)
-	skipped, o.skipped = o.skipped, 0
+	skipped = o.skipped
+	b.owe(o, 0)
 	return skipped, true
 }
 
 // settle asks for the event that sums up what was left out, which no later transition will do once the lock is calm. It returns how
-// many transitions that are, or 0; and whether to ask again.
-func (b *eventBudget) settle(object types.UID) (skipped int, again bool) {
+// many transitions that are, or 0; and when to ask again, or 0. When many objects ask, each waits for about as long as the events of all
+// take, so that they do not come in vain.
+func (b *eventBudget) settle(object types.UID) (skipped int, again time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o := b.objects[object]
 	if o == nil || o.skipped == 0 {
-		return 0, false
+		return 0, 0
 	}
 	now := b.clock.Now()
 	if o.TokensAt(now) < calm || !b.process.AllowN(now, 1) {
-		return 0, true
+		queue := time.Duration(b.owing) * time.Second / processEventRate
+		return 0, settlePeriod + rand.N(queue+time.Second)
 	}
 	o.AllowN(now, 1)
-	skipped, o.skipped = o.skipped, 0
-	return skipped, false
+	skipped = o.skipped
+	b.owe(o, 0)
+	return skipped, 0
+}
+
+// owe sets how many transitions of an object were left out. b.mu is held.
+func (b *eventBudget) owe(o *objectBudget, skipped int) {
+	if o.skipped > 0 {
+		b.owing--
+	}
+	if skipped > 0 {
+		b.owing++
+	}
+	o.skipped = skipped
 }
 
 // forget drops an object that was deleted.
 func (b *eventBudget) forget(object types.UID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.objects, object)
+	if o := b.objects[object]; o != nil {
+		b.owe(o, 0)
+		delete(b.objects, object)
+	}
 }

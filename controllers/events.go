@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -73,13 +74,13 @@ func (r *Reconciler) emit(lock *v1alpha1.DistributedLock, part, kind, reason, ac
 	r.record(lock, part, kind, reason, action, note)
 }
 
-// settle sums up the transitions that were left out, if the lock is calm again. It is false if that has to be done later.
-func (r *Reconciler) settle(lock *v1alpha1.DistributedLock) bool {
+// settle sums up the transitions that were left out, if the lock is calm again. It returns when that has to be tried again, or 0.
+func (r *Reconciler) settle(lock *v1alpha1.DistributedLock) time.Duration {
 	skipped, again := r.budget.settle(lock.UID)
 	if skipped > 0 {
 		r.recordSkipped(lock, skipped)
 	}
-	return !again
+	return again
 }
 
 func (r *Reconciler) recordSkipped(lock *v1alpha1.DistributedLock, n int) {

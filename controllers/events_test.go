@@ -32,7 +32,7 @@ func TestUnseen(t *testing.T) {
 		later = append(later, transition(i, mongolock.EventAcquired, "z", i))
 	}
 	stalled := newLock("")
-	stalled.Status = desiredStatus(stalled, View{Foreign: true, Health: healthy}, false, two.At.Add(500*time.Millisecond))
+	stalled.Status = desiredStatus(stalled, View{Foreign: true, Health: healthy}, claim{}, two.At.Add(500*time.Millisecond))
 	tests := []struct {
 		name   string
 		before *v1alpha1.DistributedLock
@@ -72,7 +72,7 @@ func TestTypeLabel(t *testing.T) {
 func TestReport(t *testing.T) {
 	acquired := lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a%d", 7)}, "a%d")
 	inOutage := func(lock *v1alpha1.DistributedLock) *v1alpha1.DistributedLock {
-		lock.Status = desiredStatus(lock, View{Health: failed}, false, t0)
+		lock.Status = desiredStatus(lock, View{Health: failed}, claim{}, t0)
 		return lock
 	}
 	long := lockState([]mongolock.Event{transition(1, mongolock.EventExpired, strings.Repeat("\x01", 256), 7)})

@@ -9,6 +9,7 @@ package controllers
 
 import (
 	"context"
+	"iter"
 	"sync"
 
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -17,11 +18,15 @@ import (
 // fakeStore is a store whose feed the test feeds.
 type fakeStore struct {
 	feed *fakeFeed
-	// states are what Get finds; foreign makes it find a foreign document.
+	// states are what Find finds, in so many finds; foreign makes it find a foreign document.
 	mu      sync.Mutex
 	states  map[string]mongolock.State
 	foreign map[string]bool
-	invalid string // an id that Get refuses
+	finds   int
+	// policies and evicted are what was asked for; refuses is the answer.
+	policies []mongolock.Policy
+	evicted  []int64
+	refuses  error
 }
 
 func (s *fakeStore) Watch(context.Context) (Feed, error) {
@@ -37,18 +42,38 @@ func (s *fakeStore) use(feed *fakeFeed) {
 	s.feed = feed
 }
 
-func (s *fakeStore) Get(_ context.Context, id string) (mongolock.State, error) {
+func (s *fakeStore) Find(_ context.Context, ids []string) iter.Seq2[mongolock.State, error] {
+	return func(yield func(mongolock.State, error) bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.finds++
+		for _, id := range ids {
+			state, ok := s.states[id]
+			state.ID = id
+			switch {
+			case s.foreign[id]:
+				if !yield(mongolock.State{ID: id}, mongolock.ErrForeignDocument) {
+					return
+				}
+			case ok && !yield(state, nil):
+				return
+			}
+		}
+	}
+}
+
+func (s *fakeStore) SetPolicy(_ context.Context, _ string, p mongolock.Policy) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.foreign[id] {
-		return mongolock.State{}, mongolock.ErrForeignDocument
-	}
-	if s.invalid != "" && id == s.invalid {
-		return mongolock.State{}, mongolock.ErrInvalid
-	}
-	state := s.states[id]
-	state.ID = id
-	return state, nil
+	s.policies = append(s.policies, p)
+	return s.refuses
+}
+
+func (s *fakeStore) Evict(_ context.Context, _ string, token int64, _ string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.evicted = append(s.evicted, token)
+	return s.refuses
 }
 
 // fakeFeed is a feed that works.

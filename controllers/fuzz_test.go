@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -33,6 +34,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -70,8 +72,10 @@ func newCRD(tb testing.TB) *crd {
 	}
 	c.rules = cel.NewValidator(c.structural, true, celconfig.PerCallLimit)
 	spec := c.structural.Properties["spec"]
-	for _, rule := range append(slices.Clone(spec.XValidations), spec.Properties["id"].XValidations...) {
-		c.messages = append(c.messages, rule.Message)
+	for _, rules := range []apiextensionsv1.ValidationRules{spec.XValidations, spec.Properties["id"].XValidations, spec.Properties["maxLeaseDuration"].XValidations} {
+		for _, rule := range rules {
+			c.messages = append(c.messages, rule.Message)
+		}
 	}
 	return c
 }
@@ -112,6 +116,11 @@ func object(namespace, name string, spec []byte) map[string]any {
 	var value any
 	if utiljson.Unmarshal(spec, &value) != nil {
 		return nil
+	}
+	if fields, ok := value.(map[string]any); ok { // the policy has a fuzz target of its own
+		delete(fields, "capacity")
+		delete(fields, "suspend")
+		delete(fields, "maxLeaseDuration")
 	}
 	return map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "DistributedLock",
@@ -204,6 +213,47 @@ func FuzzSpec(f *testing.F) {
 	})
 }
 
+// A policy is accepted exactly if it is what the documentation of the spec says, and then the engine takes it.
+func FuzzPolicy(f *testing.F) {
+	for _, d := range []string{"1s", "24h", "24h0m0s", "1h30m", "1500ms", "1.5s", "999ms", "24h0m0.001s", "1.0005s", "0.0001h", "", "1", "-1s", "1d", "1e3s",
+		"99999999h", "1us", "+1s", "1s1s1s1s", "1s1s1s1s1s", ".5s", "5.s", "0h1s", "00000001s", "1.000000001s", "2.001s", "86400s", "86400.001s"} {
+		f.Add(int64(1), d)
+	}
+	f.Add(int64(0), "15s")
+	f.Add(int64(1000), "15s")
+	f.Add(int64(1001), "15s")
+	f.Add(int64(-1), "15s")
+	f.Add(int64(1)<<40, "15s")
+	c, engine := newCRD(f), closedClient(f)
+	syntax := regexp.MustCompile(`^([0-9]{1,8}(h|m|s|ms)|[0-9]{1,8}\.[0-9]{1,3}s){1,4}$`)
+	f.Fuzz(func(t *testing.T, capacity int64, lease string) {
+		d, err := time.ParseDuration(lease)
+		want := capacity >= 1 && capacity <= mongolock.MaxCapacity && err == nil && syntax.MatchString(lease) && len(lease) <= 32 &&
+			d >= mongolock.MinLease && d <= mongolock.MaxLease && d%time.Millisecond == 0
+		obj := object("orders", "report", []byte("{}"))
+		obj["spec"] = map[string]any{"capacity": capacity, "maxLeaseDuration": lease, "suspend": true}
+		errs := c.admit(t.Context(), obj, nil)
+		if (len(errs) == 0) != want {
+			t.Fatalf("capacity %d, maxLeaseDuration %q: accepted %t, want %t: %v", capacity, lease, len(errs) == 0, want, errs)
+		}
+		if !want {
+			return
+		}
+		lock := &v1alpha1.DistributedLock{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj, lock); err != nil {
+			t.Fatal(err)
+		}
+		policy := declaredPolicy(&lock.Spec)
+		if policy.Capacity != int(capacity) || !policy.Suspended || policy.MaxLease != d && (d != mongolock.MaxLease || policy.MaxLease != 0) {
+			t.Errorf("capacity %d, maxLeaseDuration %q became %+v", capacity, lease, policy)
+		}
+		if err := engine.SetPolicy(t.Context(), "orders/report", policy); !errors.Is(err, mongolock.ErrClosed) {
+			t.Errorf("the API server accepts %+v, and the engine says %v", policy, err)
+		}
+		store(t, c, lock)
+	})
+}
+
 // checkAccepted: the operator makes of an accepted object the lock that it is meant to be, and the engine takes its id.
 func checkAccepted(t *testing.T, c *crd, engine *mongolock.Client, obj map[string]any, id string, allowForeign bool) {
 	t.Helper()
@@ -218,7 +268,12 @@ func checkAccepted(t *testing.T, c *crd, engine *mongolock.Client, obj map[strin
 		t.Errorf("the API server accepts the lock %q, and the engine says %v", id, err)
 	}
 	view := View{State: mongolock.State{ID: lock.LockID()}, Health: healthy}
-	lock.Status = desiredStatus(lock, view, allowForeign, t0)
+	judge := &claims{objects: fake.NewClientBuilder().WithScheme(scheme).WithIndex(lock, lockIDIndex, lockIDs).Build(), allowForeignIDs: allowForeign}
+	judged, err := judge.of(t.Context(), lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Status = desiredStatus(lock, view, judged, t0)
 	if foreign := !allowForeign && !strings.HasPrefix(id, lock.Namespace+"/"); foreign != (conditionOf(lock.Status, "Stalled") != "absent") {
 		t.Errorf("lock %q in namespace %q: %+v", id, lock.Namespace, lock.Status)
 	}
@@ -281,12 +336,12 @@ func FuzzStatus(f *testing.F) {
 		}
 		view := View{State: state, Health: healthy}
 		lock := newLock("")
-		lock.Status = desiredStatus(lock, view, false, t0)
+		lock.Status = desiredStatus(lock, view, claim{}, t0)
 		stored := store(t, c, lock)
 		if !equality.Semantic.DeepEqual(stored.Status, lock.Status) {
 			t.Errorf("written as\n%+v\nit is read as\n%+v", lock.Status, stored.Status)
 		}
-		if again := desiredStatus(stored, view, false, t0.Add(time.Hour)); !equality.Semantic.DeepEqual(stored.Status, again) {
+		if again := desiredStatus(stored, view, claim{}, t0.Add(time.Hour)); !equality.Semantic.DeepEqual(stored.Status, again) {
 			t.Errorf("it is written again, as\n%+v\nit was\n%+v", again, stored.Status)
 		}
 	})

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
 	"github.com/mongolock/operator/hack/servers"
 	"github.com/mongolock/operator/hack/servers/servertest"
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -79,7 +81,7 @@ spec: {id: NS/some/other-id}
 	e.eventually(soon, "the event", func() bool { return len(e.events("held")) == 1 })
 
 	e.kubectl("get dlock", `^NAME +READY +STATE +HOLDER +TOKEN +SINCE +AGE$`, `^free +True +Free +\d+s$`, `^held +True +Held +worker-1 +\d{13,} +\d+s +\d+s$`)
-	e.kubectl("get mongolock -o wide", `AGE +ID +TRANSITIONS +REASON$`, `^free .* `+e.namespace+`/some/other-id +Mirrored$`,
+	e.kubectl("get mongolock -o wide", `AGE +WAITERS +CAPACITY +SUSPENDED +ID +TRANSITIONS +REASON$`, `^free .* `+e.namespace+`/some/other-id +Mirrored$`,
 		`^held .* `+e.namespace+`/held +1 +Mirrored$`)
 	e.kubectl("get distributedlocks --field-selector status.state=Held -o name", `\Adistributedlock.locks.mongolock.dev/held\n\z`)
 	e.kubectl("get dlock --field-selector status.holder=worker-1,status.state!=Free -o name", `\Adistributedlock.locks.mongolock.dev/held\n\z`)
@@ -88,6 +90,7 @@ spec: {id: NS/some/other-id}
 	e.kubectl("describe dlock held", `^  Holder: +worker-1$`, `Type: +Held$`, `Normal +LockAcquired +\S+ +mongolock-operator +"worker-1" acquired the lock with token \d+`)
 	e.kubectl("get events --field-selector reason=LockAcquired", `Normal +LockAcquired +distributedlock/held +"worker-1" acquired the lock`)
 	e.kubectl("explain dlock.spec.id", `defaults? to "<namespace>/<name>"`)
+	e.computes("held", status.CurrentStatus)
 
 	e.release(lease)
 	e.kubectl("wait --for=condition=Held=false dlock/held --timeout=20s")

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/pkg/mongolock"
 )
 
 // memory is what the reconciler remembers of the objects that exist.
@@ -38,6 +39,9 @@ type remembered struct {
 	saidAt     time.Time
 	// behind is since when the mirror's picture has been older than the status; zero if it is not.
 	behind time.Time
+	// policy is what was last written to MongoDB for the object, at policyAt.
+	policy   mongolock.Policy
+	policyAt time.Time
 }
 
 // know remembers that an object exists. One that was replaced by another of the same name is new.
@@ -111,4 +115,16 @@ func (m *memory) behindSince(lock *v1alpha1.DistributedLock, behind bool, now ti
 		o.behind = now
 	}
 	return o.behind
+}
+
+// mayWritePolicy tells whether the policy may be written now, and if so remembers that it is.
+func (m *memory) mayWritePolicy(lock *v1alpha1.DistributedLock, p mongolock.Policy, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o := m.objects[client.ObjectKeyFromObject(lock)]
+	if o == nil || o.policy == p && now.Sub(o.policyAt) < policyPause {
+		return false
+	}
+	o.policy, o.policyAt = p, now
+	return true
 }

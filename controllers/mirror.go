@@ -10,6 +10,9 @@ package controllers
 import (
 	"context"
 	"errors"
+	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,12 +30,16 @@ const (
 	outageSpread = 3 * time.Second
 )
 
-// Store is what the mirror needs of MongoDB.
+// Store is what the operator needs of MongoDB.
 type Store interface {
 	// Watch follows all locks.
 	Watch(ctx context.Context) (Feed, error)
-	// Get reads one lock.
-	Get(ctx context.Context, id string) (mongolock.State, error)
+	// Find reads these locks, those that exist, and the foreign documents in their places, as an error with the id.
+	Find(ctx context.Context, ids []string) iter.Seq2[mongolock.State, error]
+	// SetPolicy replaces the policy of a lock.
+	SetPolicy(ctx context.Context, id string, p mongolock.Policy) error
+	// Evict takes a lock away from the holder with this token.
+	Evict(ctx context.Context, id string, token int64, reason string) error
 }
 
 // Feed is a [mongolock.Watcher].
@@ -56,16 +63,20 @@ func (s clientStore) Watch(ctx context.Context) (Feed, error) {
 	return watcher, nil
 }
 
+func (s clientStore) Find(ctx context.Context, ids []string) iter.Seq2[mongolock.State, error] {
+	return s.List(ctx, mongolock.WithIDs(ids...))
+}
+
 // View is what the mirror sees of one lock.
 type View struct {
 	State mongolock.State
 	// Foreign: the document stored under the lock's id was not written by mongolock.
 	Foreign bool
-	// Invalid: there can be no lock with such an id.
-	Invalid bool
 	// Unknown: the feed has shown no such lock, and that there is none has still to be confirmed.
 	Unknown bool
-	Health  Health
+	// PolicyPending: MongoDB has another policy than the object declares, although it was told. The reconciler sets it.
+	PolicyPending bool
+	Health        Health
 }
 
 // Mirror keeps a picture of the locks that objects want, fed by one watcher. It is the only part of the operator that reads MongoDB,
@@ -86,11 +97,9 @@ type Mirror struct {
 	locks  map[string]mongolock.State
 	// absent are the wanted locks that were looked up and are not there.
 	absent map[string]absence
-	// asked are the locks to look up. checking is the one that is looked up now, and overtaken tells that the feed has told of it
-	// meanwhile.
-	asked     map[string]struct{}
-	checking  string
-	overtaken bool
+	// asked are the locks to look up. checking are those that are looked up now, each with whether the feed has told of it meanwhile.
+	asked    map[string]struct{}
+	checking map[string]bool
 	// asking wakes up the goroutine that does it.
 	asking chan struct{}
 }
@@ -98,10 +107,11 @@ type Mirror struct {
 func newMirror(store Store, clk clock.WithTicker, log logr.Logger, wake *waker) *Mirror {
 	return &Mirror{
 		store: store, without: v1alpha1.ReasonStoreNotConfigured, clock: clk, log: log, wake: wake,
-		locks:  map[string]mongolock.State{},
-		absent: map[string]absence{},
-		asked:  map[string]struct{}{},
-		asking: make(chan struct{}, 1),
+		locks:    map[string]mongolock.State{},
+		absent:   map[string]absence{},
+		asked:    map[string]struct{}{},
+		checking: map[string]bool{},
+		asking:   make(chan struct{}, 1),
 	}
 }
 
@@ -168,7 +178,9 @@ func (m *Mirror) follow(ctx context.Context, feed Feed, tracker *healthTracker, 
 func (m *Mirror) clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.overtaken = true
+	for id := range m.checking {
+		m.overtake(id)
+	}
 	clear(m.locks)
 }
 
@@ -180,6 +192,7 @@ func (m *Mirror) apply(ctx context.Context, change mongolock.Change) {
 	wanted := m.wake.wanted(ctx, id)
 	m.mu.Lock()
 	m.overtake(id)
+	before, known := m.locks[id]
 	delete(m.locks, id)
 	if change.State.Exists {
 		delete(m.absent, id)
@@ -188,7 +201,11 @@ func (m *Mirror) apply(ctx context.Context, change mongolock.Change) {
 		m.locks[id] = change.State
 	}
 	m.mu.Unlock()
-	if wanted {
+	switch {
+	case !wanted:
+	case known && change.State.Exists && len(change.Events) == 0 && before.Policy == change.State.Policy:
+		m.wake.lockLater(ctx, id) // somebody came to wait, or went
+	default:
 		m.wake.lock(ctx, id)
 	}
 }
@@ -216,9 +233,9 @@ func (m *Mirror) publish(ctx context.Context, h Health) {
 		// A hiccup, or the beginning of an outage. Objects that come up now are passed over, and looked at when it is over.
 	case h.Failed(), before.Failed():
 		m.log.Info("Store health changed", "failed", h.Failed(), "reason", h.Reason)
-		m.wake.all(ctx, outageSpread)
+		m.wake.all(ctx, outageSpread, m.known())
 	default:
-		m.wake.all(ctx, 0)
+		m.wake.all(ctx, 0, m.known())
 	}
 }
 
@@ -231,7 +248,14 @@ func (m *Mirror) View(id string) View {
 		return View{State: state, Health: m.health}
 	}
 	a, checked := m.absent[id]
-	return View{State: mongolock.State{ID: id}, Foreign: a.foreign, Invalid: a.invalid, Unknown: !checked, Health: m.health}
+	return View{State: mongolock.State{ID: id}, Foreign: a.foreign, Unknown: !checked, Health: m.health}
+}
+
+// known are the ids of the locks in the picture.
+func (m *Mirror) known() []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Collect(maps.Keys(m.locks))
 }
 
 // Healthy tells whether the feed works.

@@ -130,6 +130,24 @@ func TestAbsenceIsConfirmed(t *testing.T) {
 	if m.View("orders/absent").Foreign || !m.View("orders/foreign").Foreign {
 		t.Error("the foreign document is mistaken")
 	}
+	// Many are looked up with few queries.
+	store.mu.Lock()
+	before := store.finds
+	const many = 3*checkBatch - 1
+	for i := range many {
+		m.Check(fmt.Sprint("orders/", i)) // the store does not answer yet
+	}
+	store.mu.Unlock()
+	m.eventually("the answers for many", func() bool {
+		m.mu.RLock()
+		defer m.mu.RUnlock()
+		return len(m.absent) == many+2
+	})
+	store.mu.Lock()
+	if finds := store.finds - before; finds > 4 {
+		t.Errorf("%d queries for %d locks", finds, many)
+	}
+	store.mu.Unlock()
 	m.eventually("all are looked at", func() bool {
 		m.mu.RLock()
 		defer m.mu.RUnlock()
@@ -150,7 +168,7 @@ func TestLookIsOvertaken(t *testing.T) {
 	m.Check(id)
 	m.eventually("looked up", func() bool { return !m.View(id).Unknown })
 	m.mu.Lock()
-	m.checking, m.overtaken = id, false // a look begins
+	m.checking[id] = false // a look begins
 	m.mu.Unlock()
 	feed.changes <- mongolock.Change{State: mongolock.State{ID: id, Exists: true, Seq: 2}}
 	feed.changes <- mongolock.Change{State: mongolock.State{ID: id}} // purged
@@ -158,7 +176,7 @@ func TestLookIsOvertaken(t *testing.T) {
 		m.mu.RLock()
 		defer m.mu.RUnlock()
 		_, known := m.locks[id]
-		return m.overtaken && !known
+		return m.checking[id] && !known
 	})
 	if news := m.learn(id, mongolock.State{ID: id, Exists: true, Seq: 1}, absence{}); !news || m.View(id).State.Exists {
 		t.Errorf("news %t, view %+v", news, m.View(id))

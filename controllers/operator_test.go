@@ -273,19 +273,6 @@ func TestDeletion(t *testing.T) {
 	}
 }
 
-// Two objects may mirror one lock.
-func TestTwoObjectsOfOneLock(t *testing.T) {
-	e := newEnv(t)
-	e.operate(servertest.MongoDBURI())
-	e.create("one", "")
-	e.create("two", e.namespace+"/one")
-	e.shows(soon, "one", "Ready True/Mirrored")
-	e.shows(soon, "two", "Ready True/Mirrored")
-	e.acquire("one")
-	e.shows(prompt, "one", "Held True/Acquired")
-	e.shows(prompt, "two", "Held True/Acquired")
-}
-
 // Without a connection string the objects say what is missing.
 func TestNotConfigured(t *testing.T) {
 	e := newEnv(t)

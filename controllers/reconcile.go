@@ -27,9 +27,6 @@ import (
 )
 
 const (
-	// resync is about how often an object is looked at although nothing happened. It repairs what a missed signal or somebody's
-	// edit of the status left behind, and costs nothing while all is well.
-	resync = 10 * time.Minute
 	// again is when to look again at an object that could not be judged.
 	again = 2 * time.Second
 	// foreignAgain is when to look again at a foreign document: the feed does not tell when it is moved away.
@@ -56,23 +53,24 @@ const (
 //
 // Errors of the store are states, never errors of a reconcile: they are not retried object by object.
 type Reconciler struct {
-	client          client.Client
-	recorder        events.EventRecorder
-	mirror          *Mirror
-	clock           clock.PassiveClock
-	elected         <-chan struct{} // closed while this replica leads
-	allowForeignIDs bool
+	client   client.Client
+	recorder events.EventRecorder
+	mirror   *Mirror
+	claims   *claims
+	clock    clock.PassiveClock
+	elected  <-chan struct{} // closed while this replica leads
 	// standbyDelay is how long an outage lasts before a replica speaks of it that does not lead.
 	standbyDelay time.Duration
 	memory       *memory
 	budget       *eventBudget
 }
 
-// +kubebuilder:rbac:groups=locks.mongolock.dev,resources=distributedlocks,verbs=get;list;watch
+// The right to patch the objects themselves is for the finalizer and the evict annotation.
+// +kubebuilder:rbac:groups=locks.mongolock.dev,resources=distributedlocks,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=locks.mongolock.dev,resources=distributedlocks/status,verbs=patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Reconcile brings the status of one object up to date, with at most one write.
+// Reconcile brings one object up to date: at most one write of its status, and in MongoDB what it asks for.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var lock v1alpha1.DistributedLock
 	if err := r.client.Get(ctx, req.NamespacedName, &lock); err != nil {
@@ -81,30 +79,72 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !lock.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // nothing to clean up: the object never owned the lock
-	}
 	view := r.mirror.View(lock.LockID())
 	r.memory.know(&lock)
-	if wait, ok := r.mayWrite(&lock, view); !ok {
-		return ctrl.Result{RequeueAfter: wait}, nil
+	if !lock.DeletionTimestamp.IsZero() {
+		return r.letGo(ctx, &lock, view.Health)
 	}
-	done, err := r.write(ctx, &lock, view)
+	c, err := r.claims.of(ctx, &lock)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if !done {
+	if wait, ok := r.mayWrite(&lock, view, c); !ok {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	if view.Health.Phase == Healthy {
+		wait, err := r.administer(ctx, &lock, &view, c)
+		if err != nil || wait > 0 {
+			return retriedAfter(wait, err)
+		}
+	}
+	return r.mirrorStatus(ctx, &lock, view, c)
+}
+
+// administer does in MongoDB what the object asks for. It returns how long to wait before the status is written, if it has to.
+func (r *Reconciler) administer(ctx context.Context, lock *v1alpha1.DistributedLock, view *View, c claim) (wait time.Duration, err error) {
+	done, err := r.evict(ctx, lock, view.State, c)
+	switch {
+	case err != nil:
+		return 0, err
+	case !done:
+		return again, nil
+	case !c.granted() || view.Foreign:
+		return 0, nil
+	}
+	state, err := r.keepPolicy(ctx, lock, view.State)
+	if state == policyAwaited {
+		return again, err
+	}
+	view.PolicyPending = state == policyPending
+	return 0, err
+}
+
+// mirrorStatus writes the status if it has to change, and tells when to look again.
+func (r *Reconciler) mirrorStatus(ctx context.Context, lock *v1alpha1.DistributedLock, view View, c claim) (ctrl.Result, error) {
+	done, err := r.write(ctx, lock, view, c)
+	switch {
+	case err != nil:
+		return ctrl.Result{}, err
+	case !done:
+		return ctrl.Result{RequeueAfter: again}, nil
+	case view.Health.Failed():
+		r.memory.say(lock, view.Health, r.clock.Now())
+	case view.Foreign:
+		return ctrl.Result{RequeueAfter: foreignAgain}, nil
+	case view.PolicyPending:
+		return ctrl.Result{RequeueAfter: policyPause}, nil
+	}
+	return ctrl.Result{RequeueAfter: r.settle(lock)}, nil
+}
+
+// retried makes of a conflict, which says that somebody else was faster or the cache is late, another try.
+func retried(err error) (ctrl.Result, error) { return retriedAfter(0, err) }
+
+func retriedAfter(wait time.Duration, err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: again}, nil
 	}
-	if view.Health.Failed() {
-		r.memory.say(&lock, view.Health, r.clock.Now())
-	} else if view.Foreign {
-		return ctrl.Result{RequeueAfter: foreignAgain}, nil
-	}
-	if !r.settle(&lock) {
-		return ctrl.Result{RequeueAfter: settlePeriod}, nil
-	}
-	return ctrl.Result{RequeueAfter: resync + rand.N(resync/5)}, nil
+	return ctrl.Result{RequeueAfter: wait}, client.IgnoreNotFound(err)
 }
 
 func (r *Reconciler) forget(ctx context.Context, key types.NamespacedName) {
@@ -115,15 +155,15 @@ func (r *Reconciler) forget(ctx context.Context, key types.NamespacedName) {
 
 // mayWrite tells whether this replica may write the status from this view; if not, wait is when to look again, or 0 if something else
 // will cause the look.
-func (r *Reconciler) mayWrite(lock *v1alpha1.DistributedLock, view View) (wait time.Duration, ok bool) {
+func (r *Reconciler) mayWrite(lock *v1alpha1.DistributedLock, view View, c claim) (wait time.Duration, ok bool) {
 	switch {
 	case view.Health.Phase == Settling:
 		return 0, false // the mirror wakes everybody when it has made up its mind
 	case view.Health.Failed():
-		return r.maySay(lock, view.Health)
+		return r.maySay(lock, view.Health, c)
 	case !r.leads():
 		return 0, false // woken on being elected
-	case r.notAllowed(lock):
+	case !c.granted():
 		return 0, true // whatever the lock is
 	case !view.State.Exists:
 		// Also when it is known to be absent: a foreign document may have come or gone since, and the feed does not tell of those.
@@ -139,9 +179,9 @@ func (r *Reconciler) mayWrite(lock *v1alpha1.DistributedLock, view View) (wait t
 }
 
 // maySay tells whether this replica may speak of the outage.
-func (r *Reconciler) maySay(lock *v1alpha1.DistributedLock, h Health) (wait time.Duration, ok bool) {
+func (r *Reconciler) maySay(lock *v1alpha1.DistributedLock, h Health, c claim) (wait time.Duration, ok bool) {
 	if !r.leads() {
-		if r.notAllowed(lock) {
+		if !c.granted() {
 			return 0, false // that has to be said by the leader
 		}
 		// There is no word to contradict on an object of which nobody has said anything.
@@ -160,10 +200,6 @@ func (r *Reconciler) maySay(lock *v1alpha1.DistributedLock, h Health) (wait time
 	return max(left, 0), left <= 0
 }
 
-func (r *Reconciler) notAllowed(lock *v1alpha1.DistributedLock) bool {
-	return !r.allowForeignIDs && lock.HasForeignID()
-}
-
 // isBehind tells whether a picture is older than what the status shows: a replica that has just been elected may be late. A lock whose
 // document was made anew has a larger token.
 func isBehind(state mongolock.State, s *v1alpha1.DistributedLockStatus) bool {
@@ -175,8 +211,8 @@ func isBehind(state mongolock.State, s *v1alpha1.DistributedLockStatus) bool {
 
 // write brings the status up to date and reports what happened. It is false if somebody else changed the object meanwhile, or the
 // cache had not seen our own last write: then the comparison was with the past, and nothing was written.
-func (r *Reconciler) write(ctx context.Context, lock *v1alpha1.DistributedLock, view View) (bool, error) {
-	desired := desiredStatus(lock, view, r.allowForeignIDs, r.clock.Now())
+func (r *Reconciler) write(ctx context.Context, lock *v1alpha1.DistributedLock, view View, c claim) (bool, error) {
+	desired := desiredStatus(lock, view, c, r.clock.Now())
 	if equality.Semantic.DeepEqual(lock.Status, desired) {
 		return true, nil
 	}

@@ -12,6 +12,10 @@ SPDX-License-Identifier: Apache-2.0
 // The feed tells of transitions only, so renewals, which are most of what happens in MongoDB, cost nothing here. The [Mirror] keeps
 // the last picture of every lock and puts the objects concerned into the queue. The [Reconciler] computes the status from that
 // picture without asking MongoDB, and writes it if it differs from the one there.
+//
+// The other way, from objects to MongoDB, go only the policy that an object declares and the eviction that an annotation asks for. Which
+// of several objects may speak for a lock is decided in claim.go. With [Options].MirrorUndeclared the discovery makes objects for locks
+// that have none.
 package controllers
 
 import (
@@ -20,14 +24,17 @@ import (
 	"net/http"
 	"time"
 
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/mongolock/operator/api/v1alpha1"
@@ -37,6 +44,8 @@ import (
 const (
 	controllerName = "distributedlock"
 	recorderName   = "mongolock-operator"
+
+	firstRetry, longestRetry = 50 * time.Millisecond, 15 * time.Second
 )
 
 // Options configure the controller.
@@ -50,6 +59,8 @@ type Options struct {
 	StandbyDelay time.Duration
 	// AllowForeignIDs lets objects mirror locks whose id lies outside their own namespace.
 	AllowForeignIDs bool
+	// MirrorUndeclared is the namespace in which locks that no object declares get an object of their own; "" switches that off.
+	MirrorUndeclared string
 }
 
 // Setup adds the controller, its mirror and the readiness check to a manager.
@@ -58,46 +69,59 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 		return fmt.Errorf("index objects by lock id: %w", err)
 	}
 	log := mgr.GetLogger().WithName("mirror")
-	wake := &waker{cache: mgr.GetCache(), log: log}
+	wake := &waker{cache: mgr.GetCache(), log: log, everything: opts.MirrorUndeclared != ""}
 	mirror := newMirror(opts.Store, clock.RealClock{}, log, wake)
 	if opts.WithoutStore != "" {
 		mirror.without = opts.WithoutStore
 	}
 	r := &Reconciler{
-		client:          mgr.GetClient(),
-		recorder:        mgr.GetEventRecorder(recorderName),
-		mirror:          mirror,
-		clock:           clock.RealClock{},
-		elected:         mgr.Elected(),
-		allowForeignIDs: opts.AllowForeignIDs,
-		standbyDelay:    opts.StandbyDelay,
-		memory:          newMemory(),
-		budget:          newEventBudget(clock.RealClock{}),
+		client:       mgr.GetClient(),
+		recorder:     mgr.GetEventRecorder(recorderName),
+		mirror:       mirror,
+		claims:       &claims{objects: mgr.GetCache(), allowForeignIDs: opts.AllowForeignIDs, discovery: opts.MirrorUndeclared},
+		clock:        clock.RealClock{},
+		elected:      mgr.Elected(),
+		standbyDelay: opts.StandbyDelay,
+		memory:       newMemory(),
+		budget:       newEventBudget(clock.RealClock{}),
 	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named(controllerName).
 		For(&v1alpha1.DistributedLock{}, builder.WithPredicates(r.worthALook())).
+		Watches(&v1alpha1.DistributedLock{}, handler.EnqueueRequestsFromMapFunc(r.claims.rivals), builder.WithPredicates(comesOrGoes())).
 		WatchesRawSource(source.Func(wake.attach)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 4,
 			NeedLeaderElection:      ptr.To(false), // see Reconciler: who writes
+			RateLimiter:             newRateLimiter[reconcile.Request](),
 		}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("build the controller: %w", err)
 	}
-	if err := mgr.Add(mirror); err != nil {
-		return fmt.Errorf("add the mirror: %w", err)
+	if opts.MirrorUndeclared != "" {
+		d := &discovery{client: mgr.GetClient(), mirror: mirror, claims: r.claims}
+		if err := d.setup(mgr, wake); err != nil {
+			return fmt.Errorf("build the discovery: %w", err)
+		}
 	}
-	if err := mgr.Add(&onElection{elected: mgr.Elected(), wake: wake}); err != nil {
-		return fmt.Errorf("add the election watch: %w", err)
+	for _, part := range []manager.Runnable{mirror, &audit{Reconciler: r, wake: wake}, &onElection{elected: mgr.Elected(), wake: wake}} {
+		if err := mgr.Add(part); err != nil {
+			return fmt.Errorf("add a part of the controller: %w", err)
+		}
 	}
 	return mgr.AddReadyzCheck("controller", func(*http.Request) error {
-		if !wake.attached() {
+		if wake.requests() == nil {
 			return errNotStarted
 		}
 		return nil
 	})
+}
+
+// newRateLimiter spaces out the tries of what failed, which is only ever a request to the API server. The usual one lets an object wait
+// for a quarter of an hour in the end, and so for as long again when an outage of the API server is over.
+func newRateLimiter[T comparable]() workqueue.TypedRateLimiter[T] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[T](firstRetry, longestRetry)
 }
 
 // worthALook passes events of the API server by that cannot matter, above all those of our own status writes. A status that speaks of
@@ -109,9 +133,18 @@ func (r *Reconciler) worthALook() predicate.Predicate {
 			if !ok {
 				return false
 			}
-			return lock.Generation != e.ObjectOld.GetGeneration() ||
+			_, evict := lock.Annotations[v1alpha1.EvictAnnotation]
+			return evict || lock.Generation != e.ObjectOld.GetGeneration() ||
 				isStoreReason(readyReason(lock)) && r.leads() && r.mirror.Healthy()
 		},
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
+}
+
+// comesOrGoes passes the events by in which an object neither comes nor goes.
+func comesOrGoes() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc:  func(event.UpdateEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}
 }
@@ -130,7 +163,7 @@ func (o *onElection) Start(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-o.elected:
-		o.wake.all(ctx, 0)
+		o.wake.all(ctx, 0, nil)
 	}
 	return nil
 }

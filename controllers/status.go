@@ -28,32 +28,31 @@ const (
 	maxID    = 512
 )
 
+// policyPendingMessage is what objects say whose policy is not in MongoDB.
+const policyPendingMessage = "MongoDB has another policy for the lock than this object asks for, and the operator's last write did not change " +
+	"that; it tries again. The rest of this status shows the lock as MongoDB has it. See whether something else sets the policy, and the operator's log."
+
 // desiredStatus computes what the status of lock should be, from the status it has and from what the mirror sees. It is pure: equal
 // arguments give equal results, and when nothing changed it returns the status that lock already has, whatever now is.
-func desiredStatus(lock *v1alpha1.DistributedLock, view View, allowForeignIDs bool, now time.Time) v1alpha1.DistributedLockStatus {
+func desiredStatus(lock *v1alpha1.DistributedLock, view View, claimed claim, now time.Time) v1alpha1.DistributedLockStatus {
 	old := &lock.Status
 	s := old.DeepCopy()
 	s.ObservedGeneration = lock.Generation
 	s.ID = bounded(lock.LockID(), maxID)
 	c := conditions{list: &s.Conditions, generation: lock.Generation, now: now}
 	switch {
-	case !allowForeignIDs && lock.HasForeignID():
+	case !claimed.granted():
 		forgetLock(s)
-		c.stalled(v1alpha1.ReasonIDNotAllowed, fmt.Sprintf("The id must begin with %q, the object's own namespace: create an object with "+
-			"such an id, or start the operator with --allow-foreign-ids.", lock.Namespace+"/"))
+		c.stalled(claimed.reason, claimed.message)
 	case view.Health.Failed():
 		c.notReady(view.Health.Reason)
-	case view.Invalid:
-		forgetLock(s)
-		c.stalled(v1alpha1.ReasonIDInvalid, "There can be no lock with this id: it must have 1 to 512 bytes of UTF-8 and not begin with "+
-			"mongolock:selftest/. Create an object with another id.")
 	case view.Foreign:
 		forgetLock(s)
 		c.stalled(v1alpha1.ReasonForeignDocument, "The document stored under this id was not written by mongolock and is left untouched: "+
 			"move it away, or use another id or collection.")
 	default:
 		showLock(s, view.State)
-		c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonMirrored, "The status shows the lock as MongoDB has it.", now)
+		c.ready(view)
 		c.held(s, view.State)
 		meta.RemoveStatusCondition(c.list, v1alpha1.ConditionStalled)
 	}
@@ -69,6 +68,8 @@ func showLock(s *v1alpha1.DistributedLockStatus, state mongolock.State) {
 	slices.SortFunc(holders, func(a, b mongolock.Holder) int { return cmp.Compare(a.Token, b.Token) })
 	s.State, s.Holder, s.Holders = v1alpha1.StateFree, "", nil
 	s.HolderCount = int32(len(holders))
+	s.WaiterCount = int32(len(state.Waiters))
+	showPolicy(s, state)
 	for _, h := range holders[:min(len(holders), v1alpha1.MaxHolders)] {
 		s.State = v1alpha1.StateHeld
 		s.Holders = append(s.Holders, v1alpha1.LockHolder{
@@ -92,6 +93,18 @@ func showLock(s *v1alpha1.DistributedLockStatus, state mongolock.State) {
 		s.Events = append(s.Events, v1alpha1.LockEvent{
 			Seq: e.Seq, Type: lockEventType(e.Type), Owner: bounded(e.Owner, maxOwner), Token: e.Token, At: metav1.NewMicroTime(e.At),
 		})
+	}
+}
+
+// showPolicy copies the policy that MongoDB has, whoever set it.
+func showPolicy(s *v1alpha1.DistributedLockStatus, state mongolock.State) {
+	s.Capacity, s.Suspended, s.MaxLeaseDuration = 0, false, nil
+	if !state.Exists {
+		return
+	}
+	s.Capacity, s.Suspended = int32(max(state.Policy.Capacity, 1)), state.Policy.Suspended //nolint:gosec // at most 1000
+	if state.Policy.MaxLease > 0 {
+		s.MaxLeaseDuration = &metav1.Duration{Duration: state.Policy.MaxLease}
 	}
 }
 
@@ -121,6 +134,15 @@ func (c conditions) set(kind string, status metav1.ConditionStatus, reason, mess
 		Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: c.generation,
 		LastTransitionTime: metav1.NewTime(at.Truncate(time.Second)),
 	})
+}
+
+// ready says that the status shows the lock, and whether the lock has the policy that the object declares.
+func (c conditions) ready(view View) {
+	if view.PolicyPending {
+		c.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPolicyNotApplied, policyPendingMessage, c.now)
+		return
+	}
+	c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonMirrored, "The status shows the lock as MongoDB has it.", c.now)
 }
 
 // notReady says that the store does not work, in the fixed words of the reason. The rest of the status stays as last known.

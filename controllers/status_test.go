@@ -57,7 +57,7 @@ func lockState(events []mongolock.Event, owners ...string) mongolock.State {
 // mirrored is newLock("") after the status was written for state.
 func mirrored(state mongolock.State) *v1alpha1.DistributedLock {
 	lock := newLock("")
-	lock.Status = desiredStatus(lock, View{State: state, Health: healthy}, false, t0)
+	lock.Status = desiredStatus(lock, View{State: state, Health: healthy}, claim{}, t0)
 	return lock
 }
 
@@ -85,11 +85,12 @@ func TestDesiredStatus(t *testing.T) {
 	expired := append(acquired[:1:1], transition(2, mongolock.EventExpired, "a", 7))
 	evicted := append(acquired[:1:1], transition(2, mongolock.EventEvicted, "a", 7))
 	absent := mongolock.State{ID: "orders/report"}
+	refused := claim{v1alpha1.ReasonIDNotAllowed, "No."}
 	tests := []struct {
-		name         string
-		lock         *v1alpha1.DistributedLock
-		view         View
-		allowForeign bool
+		name  string
+		lock  *v1alpha1.DistributedLock
+		view  View
+		claim claim
 
 		ready, held, stalled string
 		state                v1alpha1.LockState
@@ -119,12 +120,12 @@ func TestDesiredStatus(t *testing.T) {
 			ready: "False/StoreUnreachable", held: "True/Acquired", stalled: "absent", state: "Held", holder: "a", token: 7, events: 1},
 		{name: "outage before the first look", lock: newLock(""), view: View{State: absent, Health: failed},
 			ready: "False/StoreUnreachable", held: "Unknown/NotMirrored", stalled: "absent"},
-		{name: "foreign id", lock: newLock("billing/report"), view: View{State: lockState(acquired, "a"), Health: healthy},
+		{name: "stalled", lock: mirrored(lockState(acquired, "a")), view: View{State: lockState(acquired, "a"), Health: healthy}, claim: refused,
 			ready: "False/IdNotAllowed", held: "Unknown/NotMirrored", stalled: "True/IdNotAllowed"},
-		{name: "foreign id in an outage", lock: newLock("ordersx"), view: View{State: absent, Health: failed},
+		{name: "stalled in an outage", lock: newLock(""), view: View{State: absent, Health: failed}, claim: refused,
 			ready: "False/IdNotAllowed", held: "Unknown/NotMirrored", stalled: "True/IdNotAllowed"},
-		{name: "foreign id allowed", lock: newLock("billing/report"), view: View{State: lockState(acquired, "a"), Health: healthy}, allowForeign: true,
-			ready: "True/Mirrored", held: "True/Acquired", stalled: "absent", state: "Held", holder: "a", token: 7, events: 1},
+		{name: "policy pending", lock: newLock(""), view: View{State: lockState(acquired, "a"), PolicyPending: true, Health: healthy},
+			ready: "False/PolicyNotApplied", held: "True/Acquired", stalled: "absent", state: "Held", holder: "a", token: 7, events: 1},
 		{name: "own id set explicitly", lock: newLock("orders/other/one"), view: View{State: lockState(acquired, "a"), Health: healthy},
 			ready: "True/Mirrored", held: "True/Acquired", stalled: "absent", state: "Held", holder: "a", token: 7, events: 1},
 		{name: "foreign document", lock: mirrored(lockState(acquired, "a")), view: View{State: absent, Foreign: true, Health: healthy},
@@ -132,7 +133,7 @@ func TestDesiredStatus(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := desiredStatus(tt.lock, tt.view, tt.allowForeign, t0.Add(time.Minute))
+			s := desiredStatus(tt.lock, tt.view, tt.claim, t0.Add(time.Minute))
 			for kind, want := range map[string]string{"Ready": tt.ready, "Held": tt.held, "Stalled": tt.stalled} {
 				if got := conditionOf(s, kind); got != want {
 					t.Errorf("%s is %s, want %s", kind, got, want)
@@ -146,7 +147,7 @@ func TestDesiredStatus(t *testing.T) {
 				t.Errorf("observedGeneration %d, id %q", s.ObservedGeneration, s.ID)
 			}
 			tt.lock.Status = s
-			if again := desiredStatus(tt.lock, tt.view, tt.allowForeign, t0.Add(time.Hour)); !equality.Semantic.DeepEqual(s, again) {
+			if again := desiredStatus(tt.lock, tt.view, tt.claim, t0.Add(time.Hour)); !equality.Semantic.DeepEqual(s, again) {
 				t.Errorf("a second pass an hour later changes the status:\n%+v\n%+v", s, again)
 			}
 		})
@@ -160,7 +161,7 @@ func TestRenewalsDoNotShow(t *testing.T) {
 	state.Holders[0].ExpiresAt = state.Holders[0].ExpiresAt.Add(time.Minute)
 	state.Holders[0].Revision = 99
 	state.ReadAt = t0.Add(time.Hour)
-	if s := desiredStatus(lock, View{State: state, Health: healthy}, false, t0.Add(time.Hour)); !equality.Semantic.DeepEqual(lock.Status, s) {
+	if s := desiredStatus(lock, View{State: state, Health: healthy}, claim{}, t0.Add(time.Hour)); !equality.Semantic.DeepEqual(lock.Status, s) {
 		t.Errorf("the status changed from %+v to %+v", lock.Status, s)
 	}
 }

@@ -32,7 +32,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
+	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -162,6 +162,8 @@ type operatorOptions struct {
 	election     *mongolock.Client // nil: it leads without an election
 	allowForeign bool
 	standbyDelay time.Duration
+	discover     bool         // in the test's namespace
+	config       *rest.Config // nil: the test's
 }
 
 func (e *env) start(o operatorOptions) *operator {
@@ -171,7 +173,7 @@ func (e *env) start(o operatorOptions) *operator {
 		Logger:                 e.logger(),
 		Metrics:                metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress: "0",
-		Controller:             config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller:             controllerconfig.Controller{SkipNameValidation: ptr.To(true)},
 	}
 	// Operators of other tests, with other databases, run at the same time.
 	opts.Cache.DefaultNamespaces = map[string]cache.Config{e.namespace: {}}
@@ -180,12 +182,20 @@ func (e *env) start(o operatorOptions) *operator {
 			e.Fatal(err)
 		}
 	}
-	mgr, err := ctrl.NewManager(e.config, opts)
+	config := e.config
+	if o.config != nil {
+		config = o.config
+	}
+	mgr, err := ctrl.NewManager(config, opts)
 	if err != nil {
 		e.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(e.Context())
-	if err := Setup(ctx, mgr, Options{Store: o.store, AllowForeignIDs: o.allowForeign, StandbyDelay: o.standbyDelay}); err != nil {
+	options := Options{Store: o.store, AllowForeignIDs: o.allowForeign, StandbyDelay: o.standbyDelay}
+	if o.discover {
+		options.MirrorUndeclared = e.namespace
+	}
+	if err := Setup(ctx, mgr, options); err != nil {
 		cancel()
 		e.Fatal(err)
 	}

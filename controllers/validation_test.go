@@ -96,7 +96,7 @@ func TestLargestStatusIsAccepted(t *testing.T) {
 	if n := len(lock.Status.Holders); n != v1alpha1.MaxHolders {
 		t.Errorf("%d holders", n)
 	}
-	if s := desiredStatus(lock, View{State: state, Health: healthy}, false, t0); !equality.Semantic.DeepEqual(s, lock.Status) {
+	if s := desiredStatus(lock, View{State: state, Health: healthy}, claim{}, t0); !equality.Semantic.DeepEqual(s, lock.Status) {
 		t.Errorf("it would be written again:\n%+v\n%+v", lock.Status, s)
 	}
 	e.unchanged(w, 1, "monster")

@@ -26,6 +26,8 @@ const (
 	// window is how long a change waits for more of the same object: the queue keeps the earliest due time, so a burst becomes one
 	// reconcile, and the transitions of a lock cause about five writes a second at most.
 	window = 200 * time.Millisecond
+	// queueWindow is how long a change of a lock's queue waits: how many wait is worth knowing, and not a write each time.
+	queueWindow = 5 * time.Second
 
 	// lockIDIndex is the cache index from a lock's id to the objects that mirror it.
 	lockIDIndex = "lockID"
@@ -44,9 +46,12 @@ func lockIDs(o client.Object) []string {
 type waker struct {
 	cache client.Reader
 	log   logr.Logger
+	// everything: all locks are wanted, also those without an object, and the discovery is told of them.
+	everything bool
 
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	ids   workqueue.TypedRateLimitingInterface[string] // of the discovery
 }
 
 // attach is the start of the controller's source: it hands over the queue. What happened before is not lost, because every object is
@@ -58,34 +63,66 @@ func (w *waker) attach(_ context.Context, queue workqueue.TypedRateLimitingInter
 	return nil
 }
 
-// attached tells whether the controller has started.
-func (w *waker) attached() bool {
+// discover hands over the queue of the discovery.
+func (w *waker) discover(ids workqueue.TypedRateLimitingInterface[string]) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.queue != nil
+	w.ids = ids
+}
+
+// requests is the controller's queue, nil before it has started.
+func (w *waker) requests() workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.queue
+}
+
+// locks is the queue of the discovery, nil if there is none or this replica does not lead.
+func (w *waker) locks() workqueue.TypedRateLimitingInterface[string] {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ids
 }
 
 // lock wakes the objects that mirror a lock.
 func (w *waker) lock(ctx context.Context, id string) {
-	w.add(ctx, 0, client.MatchingFields{lockIDIndex: id})
+	w.add(ctx, window, 0, client.MatchingFields{lockIDIndex: id})
+	if queue := w.locks(); queue != nil {
+		queue.Add(id)
+	}
 }
 
-// wanted tells whether an object mirrors the lock.
-func (w *waker) wanted(ctx context.Context, id string) bool {
+// lockLater wakes them in a while.
+func (w *waker) lockLater(ctx context.Context, id string) {
+	w.add(ctx, queueWindow, 0, client.MatchingFields{lockIDIndex: id})
+}
+
+// hasObject tells whether an object mirrors the lock.
+func (w *waker) hasObject(ctx context.Context, id string) bool {
 	var locks v1alpha1.DistributedLockList
 	err := w.cache.List(ctx, &locks, client.MatchingFields{lockIDIndex: id}, client.UnsafeDisableDeepCopyOption(true))
 	return err != nil || len(locks.Items) > 0
 }
 
-// all wakes all objects, each at a random moment within spread.
-func (w *waker) all(ctx context.Context, spread time.Duration) {
-	w.add(ctx, spread)
+// wanted tells whether the state of the lock is to be kept.
+func (w *waker) wanted(ctx context.Context, id string) bool {
+	return w.everything || w.hasObject(ctx, id)
 }
 
-func (w *waker) add(ctx context.Context, spread time.Duration, opts ...client.ListOption) {
-	w.mu.Lock()
-	queue := w.queue
-	w.mu.Unlock()
+// all wakes all objects, each at a random moment within spread, and the discovery for these locks.
+func (w *waker) all(ctx context.Context, spread time.Duration, known []string) {
+	w.add(ctx, window, spread)
+	queue := w.locks()
+	if queue == nil {
+		return
+	}
+	for _, id := range known {
+		queue.Add(id)
+	}
+}
+
+func (w *waker) add(ctx context.Context, after, spread time.Duration, opts ...client.ListOption) {
+	queue := w.requests()
 	if queue == nil {
 		return
 	}
@@ -98,12 +135,16 @@ func (w *waker) add(ctx context.Context, spread time.Duration, opts ...client.Li
 		return
 	}
 	for i := range locks.Items {
-		after := window
+		delay := after
 		if spread > 0 {
-			after += rand.N(spread)
+			delay += rand.N(spread)
 		}
-		queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&locks.Items[i])}, after)
+		enqueue(queue, &locks.Items[i], delay)
 	}
+}
+
+func enqueue(queue workqueue.TypedRateLimitingInterface[reconcile.Request], lock *v1alpha1.DistributedLock, after time.Duration) {
+	queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(lock)}, after)
 }
 
 // errNotStarted is what the readiness check says until the controller runs.

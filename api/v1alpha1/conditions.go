@@ -30,11 +30,19 @@ const (
 	// with --allow-foreign-ids.
 	ReasonIDNotAllowed = "IdNotAllowed"
 
-	// ReasonIDInvalid (False, and Stalled True): the lock engine does not take such an id.
-	ReasonIDInvalid = "IdInvalid"
-
 	// ReasonForeignDocument (False, and Stalled True): the document stored under the lock's id was not written by mongolock.
 	ReasonForeignDocument = "ForeignDocument"
+
+	// ReasonDuplicateID (False, and Stalled True): another object has the better claim to mirror the same lock. It is the one whose own
+	// namespace the id begins with, else the older one.
+	ReasonDuplicateID = "DuplicateId"
+
+	// ReasonReadOnly (False, and Stalled True): the object was made by the operator for a lock that no object declares, and somebody
+	// put a policy into it.
+	ReasonReadOnly = "ReadOnly"
+
+	// ReasonPolicyNotApplied (False): MongoDB has another policy than the object declares, and the operator could not change that yet.
+	ReasonPolicyNotApplied = "PolicyNotApplied"
 
 	// ReasonStoreUnreachable (False): MongoDB has not answered for several seconds.
 	ReasonStoreUnreachable = "StoreUnreachable"
@@ -92,4 +100,16 @@ const (
 
 	// EventStoreRecovered: the mirror works again after an outage.
 	EventStoreRecovered = "StoreRecovered"
+
+	// EventPolicyApplied: the policy that the object declares was written to MongoDB.
+	EventPolicyApplied = "PolicyApplied"
+
+	// EventPolicyNotCleared: the object was let go although its policy could not be cleared in MongoDB.
+	EventPolicyNotCleared = "PolicyNotCleared"
+
+	// EventHolderEvicted: the lock was taken away from the holder with the token in the evict annotation.
+	EventHolderEvicted = "HolderEvicted"
+
+	// EventEvictionRefused: the evict annotation could not be followed.
+	EventEvictionRefused = "EvictionRefused"
 )

@@ -13,6 +13,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// Names in the metadata of a DistributedLock.
+const (
+	// EvictAnnotation, set to a fencing token by a person, has the operator take the lock away from the holder with that token. The
+	// operator removes it when it has done so, or cannot.
+	EvictAnnotation = "locks.mongolock.dev/evict"
+
+	// PolicyFinalizer is on objects whose policy the operator has to clear in MongoDB before they may go. An object that declares no
+	// policy has no finalizer.
+	PolicyFinalizer = "locks.mongolock.dev/policy"
+
+	// DiscoveredLabel is "true" on the read-only objects that the operator makes, with --mirror-undeclared, for locks that no object
+	// declares.
+	DiscoveredLabel = "locks.mongolock.dev/discovered"
+)
+
 // Bounds of the lists in a status.
 const (
 	// MaxHolders is how many holders a status lists; HolderCount has the full number.
@@ -21,7 +36,12 @@ const (
 	MaxEvents = 10
 )
 
-// DistributedLockSpec says which lock is mirrored.
+// DistributedLockSpec says which lock is mirrored, and may declare a policy for it.
+//
+// The policy is capacity, suspend and maxLeaseDuration. While none of them is set the operator leaves the lock's policy in MongoDB
+// alone, whoever set it. As soon as one is set the object declares the whole policy, the others having their defaults: the operator
+// brings it into MongoDB, where it binds every client, and puts it right when somebody changes it there. When the last of them is taken
+// out, or the object is deleted, the policy in MongoDB goes back to the defaults.
 //
 // Setting the id later, or dropping it, would silently mirror another lock, so neither is allowed.
 // +kubebuilder:validation:XValidation:rule="has(self.id) == has(oldSelf.id) && (!has(self.id) || self.id == oldSelf.id)",message="id is immutable, it can be neither changed nor set nor removed later: delete this object and create one with the other id (that does not touch the locks)"
@@ -36,6 +56,32 @@ type DistributedLockSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="id must not begin or end with white space"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('mongolock:selftest/')",message="id must not begin with mongolock:selftest/, which is reserved"
 	ID string `json:"id,omitempty"`
+
+	// capacity is how many holders that share the lock it has at most, 1 to 1000, default 1. A holder that does not share always has the
+	// lock alone. Lowering it takes nothing away; it only stops new grants.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Capacity *int32 `json:"capacity,omitempty"`
+
+	// suspend stops new grants, default false. Present holders keep the lock and renew it; see the annotation
+	// locks.mongolock.dev/evict.
+	// +optional
+	Suspend *bool `json:"suspend,omitempty"`
+
+	// maxLeaseDuration is the longest lease that is granted, 1s to 24h in whole milliseconds, such as 30s, 1.5s or 1h30m; default no limit but 24h. Who asks for more
+	// gets this much. It concerns new grants only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,8}(h|m|s|ms)|[0-9]{1,8}\.[0-9]{1,3}s){1,4}$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="maxLeaseDuration must be 1s to 24h"
+	MaxLeaseDuration *metav1.Duration `json:"maxLeaseDuration,omitempty"`
+}
+
+// DeclaresPolicy tells whether one of the fields of the policy is set.
+func (s *DistributedLockSpec) DeclaresPolicy() bool {
+	return s.Capacity != nil || s.Suspend != nil || s.MaxLeaseDuration != nil
 }
 
 // LockState is the state of a lock in one word.
@@ -91,7 +137,7 @@ type LockEvent struct {
 	// +required
 	Seq int64 `json:"seq"`
 
-	// type says what happened: Acquired, Released or Expired. More types may come.
+	// type says what happened: Acquired, Released, Expired or Evicted. More types may come.
 	// +required
 	Type LockEventType `json:"type"`
 
@@ -151,6 +197,25 @@ type DistributedLockStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	HolderCount int32 `json:"holderCount,omitempty"`
 
+	// waiterCount is the number of processes that wait in the lock's queue. A change of the queue alone shows after some seconds.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	WaiterCount int32 `json:"waiterCount,omitempty"`
+
+	// capacity is how many holders that share the lock it has at most, as MongoDB has it, whoever set it. Absent while MongoDB has no
+	// record of the lock.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Capacity int32 `json:"capacity,omitempty"`
+
+	// suspended tells that no new grants are made, as MongoDB has it, whoever set it.
+	// +optional
+	Suspended bool `json:"suspended,omitempty"`
+
+	// maxLeaseDuration is the longest lease that is granted, as MongoDB has it, whoever set it; absent if there is no limit.
+	// +optional
+	MaxLeaseDuration *metav1.Duration `json:"maxLeaseDuration,omitempty"`
+
 	// fencingToken is the last token granted, to the present holder or the one before.
 	// +optional
 	FencingToken int64 `json:"fencingToken,omitempty"`
@@ -185,6 +250,9 @@ type DistributedLockStatus struct {
 // +kubebuilder:printcolumn:name="Token",type=integer,format=int64,JSONPath=`.status.fencingToken`,description="The last fencing token granted"
 // +kubebuilder:printcolumn:name="Since",type=date,JSONPath=`.status.lastTransitionTime`,description="When the lock last changed hands"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Waiters",type=integer,format=int32,priority=1,JSONPath=`.status.waiterCount`,description="How many processes wait for the lock"
+// +kubebuilder:printcolumn:name="Capacity",type=integer,format=int32,priority=1,JSONPath=`.status.capacity`,description="How many holders may share the lock"
+// +kubebuilder:printcolumn:name="Suspended",type=boolean,priority=1,JSONPath=`.status.suspended`,description="Whether new grants are stopped"
 // +kubebuilder:printcolumn:name="Id",type=string,priority=1,JSONPath=`.status.id`,description="The lock's id in MongoDB"
 // +kubebuilder:printcolumn:name="Transitions",type=integer,format=int64,priority=1,JSONPath=`.status.transitions`,description="How many times the lock was granted"
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why the mirror works or not"

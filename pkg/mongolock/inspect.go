@@ -45,6 +45,13 @@ type ListOption func(*query)
 // WithPrefix lists only locks whose ids begin with prefix.
 func WithPrefix(prefix string) ListOption { return func(q *query) { q.prefix = prefix } }
 
+// WithIDs lists only these locks, those of them that exist; without ids none. In contrast to the other options it also yields foreign
+// documents that are stored under these ids.
+func WithIDs(ids ...string) ListOption {
+	ids = append([]string{}, ids...) // never nil, which would mean all
+	return func(q *query) { q.ids = ids }
+}
+
 // HeldOnly lists only locks that are held, by the server's clock.
 func HeldOnly() ListOption { return func(q *query) { q.heldOnly = true } }
 
@@ -57,6 +64,9 @@ func (c *Client) List(ctx context.Context, opts ...ListOption) iter.Seq2[State, 
 	}
 	return func(yield func(State, error) bool) {
 		q := q // each use begins at the first page
+		if q.ids != nil && len(q.ids) == 0 {
+			return
+		}
 		for {
 			docs, err := c.readPage(ctx, q)
 			if err != nil {

@@ -76,6 +76,15 @@ func TestList(t *testing.T) {
 		}
 		return ids
 	}
+	if got := collect(WithIDs("bulk2", "nobody", "bulk/00042")); !slices.Equal(got, []string{"bulk/00042", "bulk2"}) {
+		t.Errorf("by name: %q", got)
+	}
+	if got := collect(WithIDs(want...)); !slices.Equal(got, want) {
+		t.Errorf("by name: %d locks, want %d in order", len(got), len(want))
+	}
+	if got := collect(WithIDs(), HeldOnly()); len(got) > 0 {
+		t.Errorf("without a name: %q", got)
+	}
 	if got := collect(WithPrefix("bulk/")); !slices.Equal(got, want) {
 		t.Errorf("prefix: %d locks, want %d in order", len(got), len(want))
 	}

@@ -103,7 +103,7 @@ const (
 
 // query selects documents, all if it is empty.
 type query struct {
-	ids          []string
+	ids          []string // nil: not by name
 	prefix       string
 	after        string // ids greater than this
 	heldOnly     bool   // recorded holders; whether they are live is for the reader to see

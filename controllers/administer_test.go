@@ -1,0 +1,190 @@
+/*
+Copyright 2026 The mongolock Authors.
+
+Licensed under the Apache License, Version 2.0; see LICENSE.
+SPDX-License-Identifier: Apache-2.0
+*/
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mongolock/operator/api/v1alpha1"
+	"github.com/mongolock/operator/pkg/mongolock"
+)
+
+// deletedWithPolicy is a reconciler of an object that declared a policy and is being deleted, since now.
+func deletedWithPolicy(t *testing.T, leads bool) (*reconciling, *fakeStore) {
+	t.Helper()
+	lock := newLock("")
+	lock.Spec.Capacity = ptr.To(int32(3))
+	lock.Finalizers = []string{v1alpha1.PolicyFinalizer}
+	r := newReconciling(t, leads, lock)
+	store := &fakeStore{}
+	r.mirror.store = store
+	if err := r.client.Delete(t.Context(), lock); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.SetTime(time.Now())
+	return r, store
+}
+
+func (r *reconciling) reconcile() ctrl.Result {
+	r.Helper()
+	result, err := r.Reconcile(r.Context(), ctrl.Request{NamespacedName: r.key})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return result
+}
+
+func (r *reconciling) gone(ctx context.Context) bool {
+	r.Helper()
+	err := r.client.Get(ctx, r.key, &v1alpha1.DistributedLock{})
+	if client.IgnoreNotFound(err) != nil {
+		r.Fatal(err)
+	}
+	return err != nil
+}
+
+// Who lets an object go, and when.
+func TestLetGo(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		leads   bool
+		health  Health
+		refuses error
+		now     bool // gone at once
+		later   bool // gone after clearLimit
+		cleared bool
+	}{
+		{"leader", true, healthy, nil, true, true, true},
+		{"leader, the write fails", true, healthy, mongolock.ErrUnreachable, false, true, false},
+		{"standby", false, healthy, nil, false, false, false},
+		{"leader in an outage", true, failed, nil, false, true, false},
+		{"standby in an outage", false, failed, nil, false, true, false},
+		{"settling", true, Health{}, nil, false, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, store := deletedWithPolicy(t, tt.leads)
+			store.refuses = tt.refuses
+			r.see(tt.health, mongolock.State{})
+			result := r.reconcile()
+			if r.gone(t.Context()) != tt.now {
+				t.Errorf("gone at once: %t", !tt.now)
+			}
+			if tt.later && !tt.now && (result.RequeueAfter <= 0 || result.RequeueAfter > clearLimit) {
+				t.Errorf("looks again after %s", result.RequeueAfter)
+			}
+			if !tt.now {
+				r.clock.Step(clearLimit + time.Second)
+				r.reconcile()
+			}
+			if r.gone(t.Context()) != tt.later {
+				t.Errorf("gone after %s: %t", clearLimit, !tt.later)
+			}
+			if cleared := len(store.policies) > 0 && store.refuses == nil; cleared != tt.cleared {
+				t.Errorf("cleared: %t", cleared)
+			}
+			if told := len(r.events.Events) > 0; told != (tt.later && !tt.cleared) {
+				t.Errorf("an event tells that the policy stays: %t", told)
+			}
+		})
+	}
+}
+
+// An object whose id is not allowed cannot reset somebody else's policy by being deleted.
+func TestForeignObjectClearsNothing(t *testing.T) {
+	lock := newLock("elsewhere/lock")
+	lock.Finalizers = []string{v1alpha1.PolicyFinalizer}
+	r := newReconciling(t, true, lock)
+	store := &fakeStore{}
+	r.mirror.store = store
+	r.see(healthy, mongolock.State{})
+	if err := r.client.Delete(t.Context(), lock); err != nil {
+		t.Fatal(err)
+	}
+	r.reconcile()
+	if !r.gone(t.Context()) || len(store.policies) > 0 {
+		t.Errorf("gone %t, set %v", r.gone(t.Context()), store.policies)
+	}
+}
+
+// A policy that MongoDB does not take is said in the status, and written again after a pause only.
+func TestPolicyIsWrittenInPeace(t *testing.T) {
+	lock := newLock("")
+	lock.Spec.Suspend = ptr.To(true)
+	r := newReconciling(t, true, lock)
+	store := &fakeStore{}
+	r.mirror.store = store
+	r.see(healthy, acquiredByA)
+	if result := r.reconcile(); result.RequeueAfter != again || len(store.policies) != 1 || r.object().Status.State != "" {
+		t.Fatalf("after the first write: %+v, %v, %+v", result, store.policies, r.object().Status)
+	}
+	for range 3 { // the feed shows another policy all the same
+		r.clock.Step(time.Second)
+		if result := r.reconcile(); result.RequeueAfter != policyPause {
+			t.Errorf("looks again after %s", result.RequeueAfter)
+		}
+	}
+	if got := conditionOf(r.object().Status, "Ready"); got != "False/PolicyNotApplied" || len(store.policies) != 1 {
+		t.Errorf("Ready is %s after %d writes", got, len(store.policies))
+	}
+	if s := r.object().Status; s.Holder != "a" {
+		t.Errorf("the lock does not show: %+v", s)
+	}
+	r.clock.Step(policyPause)
+	store.refuses = errors.New("no")
+	r.reconcile()
+	if len(store.policies) != 2 {
+		t.Errorf("%d writes", len(store.policies))
+	}
+	state := acquiredByA
+	state.Policy = mongolock.Policy{Capacity: 1, Suspended: true, Retain: true}
+	r.see(healthy, state)
+	r.reconcile()
+	if got := conditionOf(r.object().Status, "Ready"); got != "True/Mirrored" || !r.object().Status.Suspended {
+		t.Errorf("Ready is %s, status %+v", got, r.object().Status)
+	}
+}
+
+// An operator that was killed between the eviction and the removal of the annotation does not report a failure afterwards.
+func TestEvictionIsNotRepeated(t *testing.T) {
+	lock := newLock("")
+	lock.Annotations = map[string]string{v1alpha1.EvictAnnotation: "7"}
+	r := newReconciling(t, true, lock)
+	store := &fakeStore{refuses: mongolock.ErrNotHeld}
+	r.mirror.store = store
+	r.see(healthy, lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a", 7), transition(2, mongolock.EventEvicted, "a", 7)}))
+	r.reconcile()
+	if got := <-r.events.Events; len(store.evicted) > 0 || len(r.object().Annotations) > 0 || !strings.HasPrefix(got, "Warning HolderEvicted") {
+		t.Errorf("evicted %v, annotations %v, event %q", store.evicted, r.object().Annotations, got)
+	}
+}
+
+// While MongoDB does not answer the annotation stays.
+func TestEvictionIsTriedAgain(t *testing.T) {
+	lock := newLock("")
+	lock.Annotations = map[string]string{v1alpha1.EvictAnnotation: "7"}
+	r := newReconciling(t, true, lock)
+	store := &fakeStore{refuses: mongolock.ErrUnreachable}
+	r.mirror.store = store
+	r.see(healthy, acquiredByA)
+	if result := r.reconcile(); result.RequeueAfter != again || len(r.object().Annotations) != 1 || len(r.events.Events) > 0 {
+		t.Errorf("result %+v, annotations %v", result, r.object().Annotations)
+	}
+	store.refuses = nil
+	r.reconcile()
+	if len(r.object().Annotations) > 0 || len(store.evicted) != 2 {
+		t.Errorf("annotations %v, evicted %v", r.object().Annotations, store.evicted)
+	}
+}
