@@ -188,7 +188,7 @@ func (b *bench) handOffTurn(ctx context.Context, c contender, pairs int) (busy l
 		return load{}, err
 	}
 	b.handOff.add(c.name, took)
-	b.screen.Say("  %s: %d samples, p50 %.1f ms, p99 %.1f ms, %s", c.name, len(took), took.p50(), took.p99(), busy)
+	b.screen.Say("  %s: %d samples, p50 %.1f ms, p99 %.1f ms, %s", c.name, len(took), took.P50(), took.P99(), busy)
 	return busy, nil
 }
 

@@ -12,6 +12,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/mongolock/operator/hack/bench/gauge"
 )
 
 // request is what the Node worker is asked for; see node/worker.js.
@@ -64,13 +66,13 @@ func dlockContender(w *nodeWorker) contender {
 		handOff: func(ctx context.Context, holds []time.Duration) (samples, error) {
 			r := request{Command: "handOff"}
 			for _, hold := range holds {
-				r.Holds = append(r.Holds, milliseconds(hold))
+				r.Holds = append(r.Holds, gauge.Milliseconds(hold))
 			}
 			return w.samples(ctx, r)
 		},
 		throughput: func(ctx context.Context, d time.Duration, workers int) (float64, error) {
 			var answer struct{ PerSecond float64 }
-			err := w.ask(ctx, request{Command: "throughput", MS: milliseconds(d), Workers: workers}, &answer)
+			err := w.ask(ctx, request{Command: "throughput", MS: gauge.Milliseconds(d), Workers: workers}, &answer)
 			return answer.PerSecond, err
 		},
 	}

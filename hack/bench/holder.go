@@ -25,6 +25,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/mongolock/operator/hack/bench/gauge"
 	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
@@ -128,7 +129,7 @@ func hold(ctx context.Context, c *lockClient, h holding, count *counter) (held, 
 	found.Heap, found.Resident = after.heap-before.heap, after.resident-before.resident
 	found.Goroutines = after.goroutines - before.goroutines
 
-	used, err := cpuTime()
+	used, err := gauge.CPUTime()
 	if err != nil {
 		return held{}, nil, err
 	}
@@ -136,7 +137,7 @@ func hold(ctx context.Context, c *lockClient, h holding, count *counter) (held, 
 	count.turn(true)
 	task.Wait(ctx, h.Window)
 	found.Commands, found.Window = count.turn(false), time.Since(begin)
-	usedThen, err := cpuTime()
+	usedThen, err := gauge.CPUTime()
 	found.CPU = usedThen - used
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -168,6 +169,6 @@ func occupied() (occupation, error) {
 	debug.FreeOSMemory() // collects garbage, too
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
-	resident, err := residentBytes()
+	resident, err := gauge.ResidentBytes()
 	return occupation{heap: int64(memory.HeapAlloc), resident: resident, goroutines: runtime.NumGoroutine()}, err
 }

@@ -19,6 +19,7 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"github.com/mongolock/operator/hack/bench/figure"
+	"github.com/mongolock/operator/hack/bench/gauge"
 )
 
 const (
@@ -60,7 +61,7 @@ func bars(m measurement) (*plot.Plot, error) {
 	for i, part := range []struct {
 		name string
 		of   func(samples) float64
-	}{{"p50", samples.p50}, {"p99", samples.p99}} {
+	}{{"p50", samples.P50}, {"p99", samples.P99}} {
 		var values plotter.Values
 		for _, name := range m.set.names {
 			values = append(values, part.of(m.set.byName[name]))
@@ -94,7 +95,7 @@ func curves(m measurement) (*plot.Plot, error) {
 		}
 		var points plotter.XYs
 		for percent := 1; percent <= 100; percent++ {
-			ms := max(milliseconds(s.quantile(float64(percent)/100)), 0.001) // a logarithm needs more than nothing
+			ms := max(gauge.Milliseconds(s.Quantile(float64(percent)/100)), 0.001) // a logarithm needs more than nothing
 			points = append(points, plotter.XY{X: float64(percent), Y: ms})
 		}
 		line, err := plotter.NewLine(points)

@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/mongolock/operator/hack/bench/gauge"
 )
 
 // report is engine.json. What could not be measured is not in it.
@@ -55,7 +57,7 @@ func (b *bench) report() report {
 	}
 	for key, value := range b.ratios() {
 		if !math.IsNaN(value) {
-			r.Ratio[key] = round(value)
+			r.Ratio[key] = gauge.Round(value)
 		}
 	}
 	for _, m := range b.measurements() {
@@ -63,7 +65,7 @@ func (b *bench) report() report {
 		for _, name := range m.set.names {
 			s := m.set.byName[name]
 			if counts[name] = len(s); len(s) > 0 {
-				figures[name] = spread{P50: round(s.p50()), P99: round(s.p99())}
+				figures[name] = spread{P50: gauge.Round(s.P50()), P99: gauge.Round(s.P99())}
 			}
 		}
 		r.Absolute[m.key], r.Samples[m.key] = figures, counts
@@ -71,15 +73,15 @@ func (b *bench) report() report {
 	r.Samples["scale_not_queued"] = b.overtaken
 	throughput := map[string]any{}
 	for name, value := range b.throughput {
-		throughput[name] = round(value)
+		throughput[name] = gauge.Round(value)
 	}
 	r.Absolute["throughput_per_second"] = throughput
 	r.Absolute["held_lease"] = map[string]any{
-		"heap_bytes": round(b.renewal.heap), "resident_bytes": round(b.renewal.resident),
-		"goroutines": round(b.renewal.goroutines),
+		"heap_bytes": gauge.Round(b.renewal.heap), "resident_bytes": gauge.Round(b.renewal.resident),
+		"goroutines": gauge.Round(b.renewal.goroutines),
 	}
 	r.Absolute["renewal"] = map[string]any{
-		"leases": b.renewal.leases, "commands_per_round": round(b.renewal.commands), "cpu_percent": round(b.renewal.cpuPercent),
+		"leases": b.renewal.leases, "commands_per_round": gauge.Round(b.renewal.commands), "cpu_percent": gauge.Round(b.renewal.cpuPercent),
 	}
 	return r
 }
@@ -101,7 +103,7 @@ func (b *bench) times() string {
 	for _, m := range b.measurements() {
 		for _, name := range m.set.names {
 			s := m.set.byName[name]
-			fmt.Fprintf(w, "%s\t%s\t%.2f\t%.2f\t%d\t\n", m.key, name, s.p50(), s.p99(), len(s))
+			fmt.Fprintf(w, "%s\t%s\t%.2f\t%.2f\t%d\t\n", m.key, name, s.P50(), s.P99(), len(s))
 		}
 	}
 	_ = w.Flush()

@@ -76,7 +76,7 @@ func (b *bench) scaleRound(ctx context.Context, n int, c *crowd) error {
 	}
 	b.scale.add(c.name, took)
 	b.screen.Say("  round %d of %d, %s: %d grants, %d samples, p50 %.1f ms, p99 %.1f ms, %s",
-		n+1, b.plan.scaleRounds, c.name, c.grants-before, len(took), took.p50(), took.p99(), busy)
+		n+1, b.plan.scaleRounds, c.name, c.grants-before, len(took), took.P50(), took.P99(), busy)
 	return nil
 }
 

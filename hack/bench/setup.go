@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/mongolock/operator/hack/bench/gauge"
 	"github.com/mongolock/operator/hack/servers"
 )
 
@@ -37,7 +38,7 @@ func (b *bench) setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	product, err := serverProduct(ctx, b.driver)
+	product, err := gauge.Product(ctx, b.driver)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"math"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/mongolock/operator/hack/bench/gauge"
 )
 
 // target is what a figure must reach and what it aims at.
@@ -77,7 +79,7 @@ func (b *bench) ratios() map[string]float64 {
 		if len(s.byName[name]) < leastSamples {
 			return 0
 		}
-		return s.byName[name].p50()
+		return s.byName[name].P50()
 	}
 	ratio := map[string]float64{
 		"cycle_vs_floor":          over(p50(b.cycle, mongolockName), p50(b.cycle, floorName)),
@@ -112,7 +114,7 @@ func (b *bench) judgement() (table string, missed, unknown int) {
 		case verdict == missedVerdict:
 			missed++
 		}
-		fmt.Fprintf(w, "%s\t%g\t%s\t%s\t%s\t%s\n", t.key, round(value), t.goal(t.must), t.goal(t.aim), verdict, t.what)
+		fmt.Fprintf(w, "%s\t%g\t%s\t%s\t%s\t%s\n", t.key, gauge.Round(value), t.goal(t.must), t.goal(t.aim), verdict, t.what)
 	}
 	_ = w.Flush()
 	return text.String(), missed, unknown

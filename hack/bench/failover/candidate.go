@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -28,6 +27,7 @@ import (
 	rl "k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 
+	"github.com/mongolock/operator/hack/bench/gauge"
 	"github.com/mongolock/operator/pkg/mongolock"
 	"github.com/mongolock/operator/pkg/resourcelock"
 )
@@ -66,13 +66,7 @@ type Timings struct {
 func (t Timings) requestTimeout() time.Duration { return max(time.Second, t.Renew/2) }
 
 // now is the machine's monotonic clock, in nanoseconds.
-func now() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		panic(err) // the kernel always has it
-	}
-	return t.Nano()
-}
+var now = gauge.Now
 
 // candidate is one process. It says what it does, a line for each: what, token, time.
 type candidate struct {

@@ -9,29 +9,10 @@ SPDX-License-Identifier: Apache-2.0
 
 package main
 
-import (
-	"math"
-	"slices"
-	"time"
-)
+import "github.com/mongolock/operator/hack/bench/gauge"
 
 // samples are the times of one contender in one measurement.
-type samples []time.Duration
-
-// quantile is the smallest sample that at least the share q of all do not exceed; 0 if there are none.
-func (s samples) quantile(q float64) time.Duration {
-	if len(s) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(s))
-	rank := int(math.Ceil(q * float64(len(sorted))))
-	return sorted[min(max(rank, 1), len(sorted))-1]
-}
-
-func (s samples) p50() float64 { return milliseconds(s.quantile(0.50)) }
-func (s samples) p99() float64 { return milliseconds(s.quantile(0.99)) }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+type samples = gauge.Samples
 
 // set is what was measured of all contenders, by measurement and name. The order in which they came is kept for tables and plots.
 type set struct {
@@ -64,13 +45,4 @@ func (s *set) order(contenders []contender) {
 	for _, c := range contenders {
 		s.add(c.name, nil)
 	}
-}
-
-// round keeps as many digits as a figure deserves.
-func round(x float64) float64 {
-	if x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
-		return x
-	}
-	scale := math.Pow(10, 4-math.Ceil(math.Log10(math.Abs(x))))
-	return math.Round(x*scale) / scale
 }
