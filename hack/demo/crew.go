@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/mongolock/operator/hack/child"
+	"github.com/mongolock/operator/hack/manager"
 	"github.com/mongolock/operator/hack/task"
 )
 
@@ -58,7 +59,7 @@ func (d *demo) startWorkers(context.Context) error {
 	}
 	for _, name := range workerNames {
 		cmd := exec.Command(self, "-worker="+name, "-database="+d.database)
-		cmd.Env = environment(d.uri)
+		cmd.Env = manager.Environment(d.uri)
 		cmd.Stdout = &child.Lines{Take: func(line string) {
 			r, err := parseReport(line)
 			if err != nil {

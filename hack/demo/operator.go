@@ -14,7 +14,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +21,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mongolock/operator/hack/manager"
 )
 
 // The operators elect their leader with shorter times than the defaults, so that a takeover is worth watching.
@@ -44,7 +45,7 @@ type operator struct {
 
 // startOperator starts the operator in binary, whose log goes to a file in dir.
 func startOperator(name, binary, dir, kubeconfig, uri, database string, ended func(error)) (*operator, error) {
-	metrics, err := freeAddress()
+	metrics, err := manager.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -62,24 +63,13 @@ func startOperator(name, binary, dir, kubeconfig, uri, database string, ended fu
 		"--leader-election-lease-duration="+leaderLease.String(),
 		"--leader-election-renew-deadline="+leaderRenew.String(),
 		"--leader-election-retry-period="+leaderRetry.String())
-	cmd.Env = environment(uri)
+	cmd.Env = manager.Environment(uri)
 	cmd.Stdout, cmd.Stderr = log, log
 	p, err := start(name, cmd, nil, ended)
 	if err != nil {
 		return nil, err
 	}
 	return &operator{process: p, metrics: metrics, log: log.Name()}, nil
-}
-
-// environment is that of the demo without the settings of mongolock, which would be defaults of the operator's flags.
-func environment(uri string) []string {
-	var env []string
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "MONGOLOCK_") && !strings.HasPrefix(variable, "MONGODB_") {
-			env = append(env, variable)
-		}
-	}
-	return append(env, "MONGODB_URI="+uri)
 }
 
 // leads asks the operator itself whether it leads.
@@ -117,13 +107,4 @@ func leadsByMetrics(metrics io.Reader) (bool, error) {
 		return gauge == 1, nil
 	}
 	return false, input.Err()
-}
-
-// freeAddress returns a loopback address whose port was free a moment ago.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }

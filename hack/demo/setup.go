@@ -14,11 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -26,7 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mongolock/operator/api/v1alpha1"
-	"github.com/mongolock/operator/hack/child"
+	"github.com/mongolock/operator/hack/manager"
 	"github.com/mongolock/operator/hack/servers"
 	"github.com/mongolock/operator/hack/task"
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -74,7 +72,7 @@ func (d *demo) startServers(ctx context.Context) error {
 	var steps sync.WaitGroup
 	steps.Go(func() { mongodb, errs[0] = servers.StartMongoDB(ctx); d.done("MongoDB runs", errs[0]) })
 	steps.Go(func() { kubernetes, errs[1] = servers.StartKubernetes(ctx); d.done("Kubernetes runs", errs[1]) })
-	steps.Go(func() { errs[2] = d.build(ctx); d.done("The operator is built", errs[2]) })
+	steps.Go(func() { errs[2] = manager.Build(ctx, d.binary, d.screen.say); d.done("The operator is built", errs[2]) })
 	steps.Wait()
 	for _, server := range []*servers.Server{mongodb, kubernetes} {
 		if server != nil {
@@ -99,17 +97,6 @@ func (d *demo) done(what string, err error) {
 	if err == nil {
 		d.screen.say("%s.", what)
 	}
-}
-
-func (d *demo) build(ctx context.Context) error {
-	begin := time.Now()
-	defer task.Start(ctx, func(ctx context.Context) {
-		for task.Wait(ctx, 30*time.Second); ctx.Err() == nil; task.Wait(ctx, 30*time.Second) {
-			d.screen.say("Still building after %.0fs.", time.Since(begin).Seconds())
-		}
-	})()
-	_, err := child.Output(ctx, exec.Command("go", "build", "-o", d.binary, "github.com/mongolock/operator"))
-	return err
 }
 
 // connect makes a database of this run, which is dropped in the end, and begins to observe it.
@@ -141,15 +128,7 @@ func (d *demo) connect(ctx context.Context) error {
 
 // installObjects installs the CRD, and makes a DistributedLock for each lock.
 func (d *demo) installObjects(ctx context.Context) error {
-	root, err := child.Output(ctx, exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/mongolock/operator"))
-	if err != nil {
-		return err
-	}
-	crds := filepath.Join(strings.TrimSpace(string(root)), "config", "crd", "bases")
-	if _, err := d.kubectl.run(ctx, "apply", "--server-side", "-f", crds); err != nil {
-		return err
-	}
-	if _, err := d.kubectl.run(ctx, "wait", "--for=condition=Established", "--timeout=30s", "-f", crds); err != nil {
+	if err := manager.InstallCRDs(ctx, d.kubectl.run); err != nil {
 		return err
 	}
 	objects := []any{corev1.Namespace{
