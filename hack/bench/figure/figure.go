@@ -47,12 +47,21 @@ func New(title string) *plot.Plot {
 
 // Save writes a plot as SVG of a size in points, with a margin, and on white, so that it can be read on a dark page too.
 func Save(p *plot.Plot, width, height vg.Length, file string) error {
+	return SaveRow([]*plot.Plot{p}, width, height, file)
+}
+
+// SaveRow is Save for plots side by side, which share the width.
+func SaveRow(plots []*plot.Plot, width, height vg.Length, file string) error {
 	canvas := vgsvg.New(width, height)
 	page := draw.New(canvas)
 	page.SetColor(color.White)
 	page.Fill(page.Path())
-	p.Title.Padding = margin
-	p.Draw(draw.Crop(page, margin, -margin, margin, -margin))
+	each := width / vg.Length(len(plots))
+	for i, p := range plots {
+		p.Title.Padding = margin
+		left := vg.Length(i) * each
+		p.Draw(draw.Crop(page, left+margin, left+each-margin-width, margin, -margin))
+	}
 	out, err := os.Create(file)
 	if err != nil {
 		return err
