@@ -44,6 +44,8 @@ import (
 const (
 	namespace  = "bench"
 	namePrefix = "lock-"
+	// operatorNamespace is where the operator says that it was elected.
+	operatorNamespace = "mongolock-system"
 	// closeTimeout bounds the end of a connection.
 	closeTimeout = 10 * time.Second
 	// creators is how many objects are made at a time.
@@ -169,7 +171,12 @@ func (k *stack) connectKubernetes(ctx context.Context, _ *screen.Screen) error {
 	if k.api, err = kube.NewWithWatch(config, kube.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	return k.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	for _, name := range []string{namespace, operatorNamespace} {
+		if err := k.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *stack) kubectl(ctx context.Context, args ...string) (string, error) {
