@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mongolock/operator/hack/bench/gauge"
 	"github.com/mongolock/operator/hack/task"
 )
 
@@ -94,25 +95,23 @@ func (k *keeper) fresh() {
 	k.peak = 0
 }
 
-// supervise starts the operator anew when it ends, until ctx ends, and returns how often.
-func (k *keeper) supervise(ctx context.Context) (restarts int, err error) {
-	wait := backOff(0)
+// supervise starts the operator anew when it ends, until ctx ends, and returns when it ended.
+func (k *keeper) supervise(ctx context.Context) (ends []int64, err error) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return restarts, nil
+			return ends, nil
 		case <-ticker.C:
 			k.sample()
 		case <-k.process().Gone():
-			if task.Wait(ctx, wait); ctx.Err() != nil {
-				return restarts, nil
+			ends = append(ends, gauge.Now())
+			if task.Wait(ctx, backOff(len(ends)-1)); ctx.Err() != nil {
+				return ends, nil
 			}
-			restarts++
-			wait = backOff(restarts)
 			if err := k.start(); err != nil {
-				return restarts, err
+				return ends, err
 			}
 		}
 	}

@@ -21,9 +21,10 @@ import (
 
 // cut is what an outage of MongoDB did, as the operator sees it: the clients have connections of their own, and go on.
 type cut struct {
-	window           // from before the outage until the operator is at rest again
-	Away     float64 `json:"away_s"`
-	Restarts int     `json:"operator_restarts"`
+	window         // from before the outage until the operator is at rest again
+	Away   float64 `json:"away_s"`
+	// Ended are when the operator's process ended, from the beginning of the outage; it was started anew each time.
+	Ended []float64 `json:"operator_ended_s"`
 	// Told is how many objects said that MongoDB does not answer. First and All are when the first and the last of all objects did, from the
 	// beginning of the outage; null if that did not happen within it.
 	Told  int      `json:"objects_told"`
@@ -31,6 +32,8 @@ type cut struct {
 	All   *float64 `json:"all_unreachable_s"`
 	// Mirrored is from the end of the outage until the operator was ready and all objects showed their locks.
 	Mirrored float64 `json:"all_mirrored_s"`
+
+	began int64
 }
 
 // outage cuts the operator off from MongoDB for a while. Its leader is elected there, so that the process ends when it may lead no longer,
@@ -43,8 +46,9 @@ func (b *bench) outage(ctx context.Context, r *result) error {
 	supervised, release := context.WithCancel(ctx)
 	defer release()
 	var keeping sync.WaitGroup
+	var ends []int64
 	var failed error
-	keeping.Go(func() { o.Restarts, failed = b.keeper.supervise(supervised) })
+	keeping.Go(func() { ends, failed = b.keeper.supervise(supervised) })
 	w, err := b.during(ctx, func() error {
 		b.cutOff(ctx, o, r.Objects)
 		if err := b.recovered(ctx, o, r.Objects); err != nil {
@@ -63,20 +67,23 @@ func (b *bench) outage(ctx context.Context, r *result) error {
 		return err
 	}
 	o.window = *w
+	for _, end := range ends {
+		o.Ended = append(o.Ended, seconds(end-o.began))
+	}
 	perObject := math.Round(w.Status/float64(r.Objects)*1000) / 1000
 	r.Outage, r.PerObject = o, &perObject
-	b.screen.Say("  %d objects were told, %d restarts, all mirrored %.1f s after the end, %.2f status writes per object", o.Told, o.Restarts, o.Mirrored, perObject)
+	b.screen.Say("  %d objects were told, %d restarts, all mirrored %.1f s after the end, %.2f status writes per object", o.Told, len(o.Ended), o.Mirrored, perObject)
 	return b.agree(ctx, r.Objects)
 }
 
 // cutOff is the outage itself.
 func (b *bench) cutOff(ctx context.Context, o *cut, n int) {
 	b.observer.forget()
-	begin := gauge.Now()
+	o.began = gauge.Now()
 	b.stack.proxy.Refuse()
 	defer b.stack.proxy.Heal()
 	for away := 0.0; away < outageTime.Seconds() && ctx.Err() == nil; task.Wait(ctx, look) {
-		away = seconds(gauge.Now() - begin)
+		away = seconds(gauge.Now() - o.began)
 		_, o.Told = b.observer.count(unreachable)
 		if o.Told > 0 && o.First == nil {
 			o.First = &away
@@ -85,7 +92,7 @@ func (b *bench) cutOff(ctx context.Context, o *cut, n int) {
 			o.All = &away
 		}
 	}
-	o.Away = seconds(gauge.Now() - begin)
+	o.Away = seconds(gauge.Now() - o.began)
 }
 
 // recovered waits until all is as before.

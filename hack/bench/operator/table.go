@@ -88,7 +88,7 @@ func rows() []row {
 		ofRestart("writes, of which of the election", func(s *restarting) string { return fmt.Sprintf("%.0f, %d", s.all(), s.Elected) }),
 		ofOutage("objects told", func(o *cut) string { return text(o.Told) }),
 		ofOutage("first, all told, s", func(o *cut) string { return number(o.First) + ", " + number(o.All) }),
-		ofOutage("restarts", func(o *cut) string { return text(o.Restarts) }),
+		ofOutage("operator's process ended after, s", func(o *cut) string { return text(o.Ended) }),
 		ofOutage("end to all mirrored, s", func(o *cut) string { return rounded(o.Mirrored) }),
 		ofOutage("status writes", func(o *cut) string { return rounded(o.Status) }),
 		{"most memory of the operator, MiB", func(r *result) string { return number(r.RSS) }},
