@@ -49,7 +49,7 @@ type spent struct {
 }
 
 // load is what was used in between two. CPU is percent of one processor, by part; without the operator if that was not one process all the
-// time.
+// time, and without a MongoDB that runs elsewhere.
 type load struct {
 	Seconds float64            `json:"seconds"`
 	CPU     map[string]float64 `json:"cpu_percent"`
@@ -104,7 +104,7 @@ func (s spent) since(before spent) load {
 	l := load{Seconds: seconds(s.at - before.at), CPU: map[string]float64{}}
 	var ours float64
 	for _, part := range parts {
-		if part == operatorPart && s.process != before.process {
+		if _, found := s.parts[part]; !found || part == operatorPart && s.process != before.process {
 			continue
 		}
 		used := float64(s.parts[part]) - float64(before.parts[part])

@@ -42,21 +42,21 @@ func quickPlan() *plan {
 	return &plan{Sizes: []int{200}, Quick: true, steady: 20 * time.Second, churn: 15 * time.Second}
 }
 
-// writesPerSecond is a rate of status writes that an operator is expected to reach, for estimates and limits.
-const writesPerSecond = 50
+// writesPerSecond is about how many statuses the operator writes while there are many to write: what it allows itself.
+const writesPerSecond = 100
 
 // estimate is about how long the plan takes on a machine that keeps up.
 func (p *plan) estimate() time.Duration {
-	const around = 25 * time.Second // starts, rests and recoveries of one size
+	const around = 35 * time.Second // starts, rests and recoveries of one size
 	total := 20 * time.Second
 	before := 0
 	for _, n := range p.Sizes {
 		total += around + p.steady + p.churn + restartWindow + outageTime
-		total += 3*patience(n-before)/4 + patience(n)/8
+		total += time.Duration(n-before) * time.Second / writesPerSecond
 		before = n
 	}
 	return total
 }
 
 // patience is how long n status writes may take before the operator is said not to keep up.
-func patience(n int) time.Duration { return time.Duration(n) * time.Second * 2 / writesPerSecond }
+func patience(n int) time.Duration { return 4 * time.Duration(n) * time.Second / writesPerSecond }

@@ -25,6 +25,8 @@ const (
 	lineWidth  vg.Length = 2
 )
 
+var palette = []color.Color{figure.Blue, figure.Orange, figure.Purple, figure.Green, figure.Grey}
+
 // curve is one line of a plot: a figure for each size.
 type curve struct {
 	name  string
@@ -58,8 +60,9 @@ func (r *report) plot(path string) error {
 	}
 	var used []curve
 	for i, p := range []string{operatorPart, apiPart, etcdPart, mongoPart, clientsPart} {
-		colours := []color.Color{figure.Blue, figure.Orange, figure.Purple, figure.Green, figure.Grey}
-		used = append(used, curve{p, colours[i], func(r *result) float64 { return r.Transitions.CPU[p] }})
+		if _, known := sizes[0].Transitions.CPU[p]; known {
+			used = append(used, curve{p, palette[i], func(r *result) float64 { return r.Transitions.CPU[p] }})
+		}
 	}
 	cpu, err := draw("Processors during transitions", "percent of one", sizes, used)
 	if err != nil {

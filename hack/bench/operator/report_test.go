@@ -12,6 +12,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,6 +89,27 @@ func TestPlot(t *testing.T) {
 	}
 	if !bytes.Contains(text, []byte("</svg>")) || bytes.Contains(text, []byte("NaN")) {
 		t.Error("no complete SVG")
+	}
+}
+
+func TestMachineIsBlamedOnlyIfItWasBusy(t *testing.T) {
+	for _, tt := range []struct {
+		failed error
+		busy   float64
+		limit  bool
+	}{
+		{fmt.Errorf("%w: not within a minute", errSlow), 0.95, true},
+		{fmt.Errorf("%w: not within a minute", errSlow), 0.5, false},
+		{errors.New("3 statuses do not agree"), 0.95, false},
+	} {
+		err := blame("fill", tt.failed, load{Busy: tt.busy, CPU: map[string]float64{etcdPart: 20, apiPart: 90}})
+		var limit *limitError
+		if errors.As(err, &limit) != tt.limit {
+			t.Errorf("%v with the processors %.0f%% busy: %v, want the machine's fault: %t", tt.failed, 100*tt.busy, err, tt.limit)
+		}
+		if !strings.Contains(err.Error(), "API server 90%, etcd 20%") {
+			t.Errorf("%v does not tell who used the processors, most first", err)
+		}
 	}
 }
 

@@ -176,12 +176,17 @@ func (b *bench) phase(ctx context.Context, r *result, name string, f func(contex
 	}
 	l := after.since(before)
 	r.Phases[name] = l
-	switch {
-	case failed == nil:
-		b.screen.Say("  %s took %.0f s; %s", name, l.Seconds, l)
-		return nil
-	case errors.Is(failed, errSlow) && l.Busy >= overloaded:
-		return &limitError{name, l, failed}
+	if failed != nil {
+		return blame(name, failed, l)
 	}
-	return fmt.Errorf("%s: %w; meanwhile %s", name, failed, l)
+	b.screen.Say("  %s took %.0f s; %s", name, l.Seconds, l)
+	return nil
+}
+
+// blame tells a machine that is too small from everything else that can go wrong: that was too slow, and the processors had no time left.
+func blame(phase string, failed error, l load) error {
+	if errors.Is(failed, errSlow) && l.Busy >= overloaded {
+		return &limitError{phase, l, failed}
+	}
+	return fmt.Errorf("%s: %w; meanwhile %s", phase, failed, l)
 }

@@ -27,7 +27,7 @@ import (
 )
 
 // look is how often a condition is looked at that is waited for.
-const look = 20 * time.Millisecond
+const look = 50 * time.Millisecond
 
 // kind is what a status says.
 type kind int
