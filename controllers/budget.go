@@ -8,9 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 package controllers
 
 import (
-	"math/rand/v2"
 	"sync"
-	"time"
 
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,20 +19,19 @@ import (
 // API server has taken it, so more than the server takes would pile up without end. The process stays below its limit of requests.
 const (
 	objectEventRate, objectEventBurst   = 1, 25 // events per second, events at once
-	processEventRate, processEventBurst = 20, 100
+	processEventRate, processEventBurst = 50, 200
 	// calm is the room of an object whose lock is not busy any more.
 	calm = 5
 )
 
-// eventBudget decides which Kubernetes events are emitted.
+// eventBudget decides which Kubernetes events are emitted. What a busy lock has too many of is summed up later, by an event of its own.
+// What thousands of locks together have too many of is not: that would be as many events again.
 type eventBudget struct {
 	clock clock.PassiveClock
 
 	mu      sync.Mutex
 	process *rate.Limiter
 	objects map[types.UID]*objectBudget
-	// owing is how many objects have transitions that were left out.
-	owing int
 }
 
 type objectBudget struct {
@@ -47,7 +44,7 @@ func newEventBudget(c clock.PassiveClock) *eventBudget {
 }
 
 // take asks for one event about an object. When it is granted, skipped is how many transitions were left out before, which the caller
-// sums up in another event; that one is paid for. When it is not and the event is a transition, it is counted as left out.
+// sums up in another event; that one is paid for. When it is not and the event is a transition of a busy lock, it is counted as left out.
 func (b *eventBudget) take(object types.UID, transition bool) (skipped int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,57 +58,40 @@ func (b *eventBudget) take(object types.UID, transition bool) (skipped int, ok b
 		cost = 2
 	}
 	now := b.clock.Now()
-	if o.TokensAt(now) < float64(cost) || !b.process.AllowN(now, cost) {
+	busy := o.TokensAt(now) < float64(cost)
+	if busy || !b.process.AllowN(now, cost) {
 		eventsDropped.Inc()
-		if transition {
-			b.owe(o, o.skipped+1)
+		if transition && (busy || o.skipped > 0) {
+			o.skipped++
 		}
 		return 0, false
 	}
 	o.AllowN(now, cost)
-	skipped = o.skipped
-	b.owe(o, 0)
+	skipped, o.skipped = o.skipped, 0
 	return skipped, true
 }
 
 // settle asks for the event that sums up what was left out, which no later transition will do once the lock is calm. It returns how
-// many transitions that are, or 0; and when to ask again, or 0. When many objects ask, each waits for about as long as the events of all
-// take, so that they do not come in vain.
-func (b *eventBudget) settle(object types.UID) (skipped int, again time.Duration) {
+// many transitions that are, or 0; and whether to ask again.
+func (b *eventBudget) settle(object types.UID) (skipped int, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o := b.objects[object]
 	if o == nil || o.skipped == 0 {
-		return 0, 0
+		return 0, false
 	}
 	now := b.clock.Now()
 	if o.TokensAt(now) < calm || !b.process.AllowN(now, 1) {
-		queue := time.Duration(b.owing) * time.Second / processEventRate
-		return 0, settlePeriod + rand.N(queue+time.Second)
+		return 0, true
 	}
 	o.AllowN(now, 1)
-	skipped = o.skipped
-	b.owe(o, 0)
-	return skipped, 0
-}
-
-// owe sets how many transitions of an object were left out. b.mu is held.
-func (b *eventBudget) owe(o *objectBudget, skipped int) {
-	if o.skipped > 0 {
-		b.owing--
-	}
-	if skipped > 0 {
-		b.owing++
-	}
-	o.skipped = skipped
+	skipped, o.skipped = o.skipped, 0
+	return skipped, false
 }
 
 // forget drops an object that was deleted.
 func (b *eventBudget) forget(object types.UID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if o := b.objects[object]; o != nil {
-		b.owe(o, 0)
-		delete(b.objects, object)
-	}
+	delete(b.objects, object)
 }

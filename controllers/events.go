@@ -80,7 +80,10 @@ func (r *Reconciler) settle(lock *v1alpha1.DistributedLock) time.Duration {
 	if skipped > 0 {
 		r.recordSkipped(lock, skipped)
 	}
-	return again
+	if again {
+		return settlePeriod
+	}
+	return 0
 }
 
 func (r *Reconciler) recordSkipped(lock *v1alpha1.DistributedLock, n int) {

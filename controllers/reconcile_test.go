@@ -213,10 +213,10 @@ func TestCalmLockIsSummedUp(t *testing.T) {
 		r.budget.take("uid", true)
 	}
 	result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key}) // leaves out a fourth
-	if err != nil || result.RequeueAfter < settlePeriod || result.RequeueAfter > settlePeriod+2*time.Second || len(r.events.Events) > 0 {
+	if err != nil || result.RequeueAfter != settlePeriod || len(r.events.Events) > 0 {
 		t.Fatalf("result %+v, error %v, %d events", result, err, len(r.events.Events))
 	}
-	r.clock.Step(result.RequeueAfter)
+	r.clock.Step(settlePeriod)
 	r.pass()
 	r.pass()
 	if n := len(r.events.Events); n != 1 {

@@ -24,8 +24,8 @@ import (
 
 const (
 	// window is how long a change waits for more of the same object: the queue keeps the earliest due time, so a burst becomes one
-	// reconcile, and the transitions of a lock cause about five writes a second at most.
-	window = 200 * time.Millisecond
+	// reconcile, and the transitions of a lock cause about ten writes a second at most.
+	window = 100 * time.Millisecond
 	// queueWindow is how long a change of a lock's queue waits: how many wait is worth knowing, and not a write each time.
 	queueWindow = 5 * time.Second
 
