@@ -2,6 +2,10 @@
 IMG ?= controller:latest
 CONTAINER_TOOL ?= docker
 KUBECTL ?= kubectl
+# What docker-buildx and build-all build for.
+PLATFORMS ?= linux/amd64,linux/arm64,linux/s390x,linux/ppc64le
+# Build arguments of the image, such as --build-arg BASE_IMAGE=...; see the Dockerfile.
+DOCKER_ARGS ?=
 # How long the demo runs, such as 30s. Empty: until Ctrl-C.
 DURATION ?=
 # For bench: take few samples, to see that it works within two minutes.
@@ -18,9 +22,13 @@ LOCALBIN := $(CURDIR)/bin
 CONTROLLER_GEN := $(LOCALBIN)/controller-gen
 KUSTOMIZE := $(LOCALBIN)/kustomize
 GOLANGCI_LINT := $(LOCALBIN)/golangci-lint
+HELM := $(LOCALBIN)/helm
+PROMTOOL := $(LOCALBIN)/promtool
+
+comma := ,
 
 # The folders of all Go modules of this repository.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard hack/*/go.mod))
+MODULES := . $(patsubst %/go.mod,%,$(wildcard hack/*/go.mod hack/tools/*/go.mod))
 
 ##@ General
 
@@ -33,9 +41,13 @@ help: ## Show this help.
 ##@ Development
 
 .PHONY: manifests
-manifests: controller-gen ## Generate the CRD and the operator's role from the markers in the code.
+manifests: controller-gen ## Generate the CRD and the operator's role from the markers in the code, and copy them into the chart.
 	$(CONTROLLER_GEN) rbac:roleName=manager-role crd paths=. paths=./api/... paths=./controllers/... \
 		output:crd:artifacts:config=config/crd/bases
+	@rm -rf config/chart/files && mkdir -p config/chart/files/rbac
+	@cp config/crd/bases/locks.mongolock.dev_distributedlocks.yaml config/chart/files/crd.yaml
+	@cp config/rbac/*role.yaml config/chart/files/rbac
+	@cp config/prometheus/rules.yaml config/grafana/mongolock.json config/chart/files
 
 .PHONY: generate
 generate: controller-gen ## Generate the DeepCopy methods of the API types.
@@ -58,7 +70,7 @@ tidy: ## Run go mod tidy in every module.
 	@for module in $(MODULES); do echo "go mod tidy: $$module"; (cd "$$module" && go mod tidy); done
 
 .PHONY: verify
-verify: controller-gen kustomize golangci-lint ## Check generated files, format, vet, lint and go.mod of all modules.
+verify: controller-gen kustomize golangci-lint helm promtool ## Check generated files, manifests, chart, alerts, format, vet, lint and go.mod of all modules.
 	@hack/verify.sh
 
 ##@ Test
@@ -70,7 +82,7 @@ testenv: ## Get the servers for tests and demo; a fast no-op when they are there
 # Results are never taken from the cache: it knows nothing of the servers. Two packages at a time, as each may run
 # servers of its own.
 .PHONY: test
-test: testenv ## Run all tests on real servers, with the race detector.
+test: testenv kustomize helm promtool ## Run all tests on real servers, with the race detector.
 	@command -v $(firstword $(shell go env CC)) >/dev/null || { \
 		echo "make test: the race detector needs a C compiler: install gcc and libc6-dev, or set CC" >&2; exit 1; }
 	@go build -o $(LOCALBIN)/testsum ./hack/testsum
@@ -133,9 +145,25 @@ build: ## Build the operator into bin/manager.
 run: ## Run the operator on this machine against the current kubeconfig; needs MONGODB_URI, takes ARGS.
 	go run . $(ARGS)
 
+# The binary is static, so that what links for a platform runs on it.
+.PHONY: build-all
+build-all: ## Build the operator for all PLATFORMS into bin/.
+	@for platform in $(subst $(comma), ,$(PLATFORMS)); do \
+		os=$${platform%/*} arch=$${platform#*/}; echo "bin/manager-$$os-$$arch"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags="-s -w" -o "$(LOCALBIN)/manager-$$os-$$arch" .; \
+	done
+
+# What the image says of itself.
+labels = --build-arg VERSION=$(shell git describe --tags --always --dirty) --build-arg REVISION=$(shell git rev-parse HEAD)
+
 .PHONY: docker-build
-docker-build: ## Build the operator's image IMG.
-	$(CONTAINER_TOOL) build -t $(IMG) .
+docker-build: ## Build the operator's image IMG, for this machine; takes DOCKER_ARGS.
+	$(CONTAINER_TOOL) build $(labels) $(DOCKER_ARGS) -t $(IMG) .
+
+# Several platforms are one image only in a registry, so it is pushed.
+.PHONY: docker-buildx
+docker-buildx: ## Build the operator's image IMG for all PLATFORMS, and push it, with its provenance; takes DOCKER_ARGS.
+	$(CONTAINER_TOOL) buildx build --platform=$(PLATFORMS) --provenance=mode=max $(labels) $(DOCKER_ARGS) --push -t $(IMG) .
 
 # Prints the whole installation for IMG. Works on a copy, so that config/ keeps its placeholder.
 define installation
@@ -156,25 +184,46 @@ build-installer: manifests kustomize ## Write dist/install.yaml: CRD, roles and 
 install: manifests kustomize ## Install the CRD into the current cluster.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
 
+# Deletes all objects while the operator still runs: those with a policy have a finalizer, which only it takes away. Once the CRD is
+# being deleted, an object that is left would hold it up for ever.
+define delete_objects
+crd=$$($(KUBECTL) get crd distributedlocks.locks.mongolock.dev --ignore-not-found -o name); \
+if [ -n "$$crd" ]; then \
+	$(KUBECTL) delete distributedlocks.locks.mongolock.dev --all --all-namespaces --timeout=70s || { \
+		echo "Some DistributedLocks are still there. Does the operator run? It must take away their finalizers; see kubectl get dlock -A." >&2; \
+		exit 1; }; \
+fi
+endef
+
 .PHONY: uninstall
-uninstall: kustomize ## Remove the CRD, and with it all DistributedLock objects, from the current cluster.
+uninstall: kustomize ## Remove the CRD, and before it all DistributedLock objects, from the current cluster.
+	@$(delete_objects)
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
 
+# To switch on monitoring or the network policy, edit config/default/kustomization.yaml. The operator waits for the Secret with the
+# connection string, see config/manager/manager.yaml.
 .PHONY: deploy
 deploy: manifests kustomize ## Install CRD and operator, image IMG, into the current cluster.
 	@$(installation) | $(KUBECTL) apply --server-side -f -
 
+# With the CRD go all objects, in all namespaces, whoever made them. The locks and those who hold them stay: they are in MongoDB.
 .PHONY: undeploy
-undeploy: kustomize ## Remove what deploy installed.
+undeploy: kustomize ## Remove all DistributedLock objects, then what deploy installed, the CRD included.
+	@$(delete_objects)
 	$(KUSTOMIZE) build config/default | $(KUBECTL) delete --ignore-not-found -f -
 
 ##@ Tools
 
-.PHONY: controller-gen kustomize golangci-lint
+.PHONY: controller-gen kustomize golangci-lint helm promtool
 controller-gen: $(CONTROLLER_GEN) ## Build controller-gen into bin/.
 kustomize: $(KUSTOMIZE) ## Build kustomize into bin/.
 golangci-lint: $(GOLANGCI_LINT) ## Build golangci-lint into bin/ (minutes the first time).
+helm: $(HELM) ## Build helm into bin/ (minutes the first time).
+promtool: $(PROMTOOL) ## Build promtool into bin/ (minutes the first time).
 
-# Pinned in hack/tools/go.mod; built once per machine and linked.
+# Pinned in a go.mod; built once per machine and linked.
 $(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT): hack/tools/go.mod
+$(HELM): hack/tools/helm/go.mod
+$(PROMTOOL): hack/tools/promtool/go.mod
+$(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) $(HELM) $(PROMTOOL):
 	@hack/tools/build.sh $(@F)

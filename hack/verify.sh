@@ -53,21 +53,55 @@ tidy() {
 	go mod tidy -diff || { echo "Not tidy: run make tidy." && return 1; }
 }
 
+# Every overlay, and the default one with each of its sections switched on, and with all.
 manifests_build() {
-	local folder
-	for folder in config/crd config/default config/samples; do
-		bin/kustomize build "$folder" >/dev/null || return
+	local folder section
+	for folder in config/*/kustomization.yaml; do
+		bin/kustomize build "${folder%/*}" >/dev/null || return
 	done
+	cp -R config "$scratch/config" || return
+	for section in $(sed -n 's/^#- //p' config/default/kustomization.yaml) '.*'; do
+		sed "s|^#- \($section\)\$|- \1|" config/default/kustomization.yaml >"$scratch/config/default/kustomization.yaml" || return
+		bin/kustomize build "$scratch/config/default" >/dev/null || return
+	done
+}
+
+# With the default values, and with all that can be switched on.
+chart() {
+	local everything=serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true,networkPolicy.enabled=true
+	bin/helm lint --strict config/chart || return
+	bin/helm lint --strict config/chart --set "$everything,mirrorUndeclared=locks,allowForeignIDs=true" || return
+	bin/helm template mongolock config/chart >/dev/null || return
+	bin/helm template mongolock config/chart --set "$everything,mirrorUndeclared=locks,allowForeignIDs=true" >/dev/null
+}
+
+# Promtool takes the groups of rules without what Kubernetes wants around them.
+alerts() {
+	mkdir "$scratch/alerts" || return
+	sed -n '/^spec:$/,$ s/^  //p' config/prometheus/rules.yaml >"$scratch/alerts/rules.yaml" || return
+	cp config/prometheus/tests.yaml "$scratch/alerts" || return
+	bin/promtool check rules --lint=all --lint-fatal "$scratch/alerts/rules.yaml" || return
+	bin/promtool test rules "$scratch/alerts/tests.yaml"
+}
+
+# Another processor than that of this machine, so that nothing of it is relied on.
+cross_build() {
+	local other=arm64
+	[ "$(go env GOARCH)" != arm64 ] || other=amd64
+	make build-all PLATFORMS="linux/$other"
 }
 
 check "generated files" generated
 check "kustomize build" manifests_build
+check "chart" chart
+check "alerts" alerts
+check "build for another platform" cross_build
 check "gofmt" formatted
-for module in . hack/*/; do
+for module in . hack/*/ hack/tools/*/; do
 	module=${module%/}
 	[ -f "$module/go.mod" ] || continue
 	check "go mod tidy, $module" in_folder "$module" tidy
-	[ "$module" = hack/tools ] && continue # no code
+	case $module in hack/tools | hack/tools/*) continue ;; esac # no code
 	check "go vet, $module" in_folder "$module" go vet ./...
 	check "golangci-lint, $module" in_folder "$module" "$PWD/bin/golangci-lint" run
 done

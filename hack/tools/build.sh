@@ -1,36 +1,44 @@
 #!/usr/bin/env bash
-# Puts one tool of hack/tools/go.mod into bin/. It is built once per machine and version: bin/ only has a link.
-# usage: hack/tools/build.sh controller-gen|kustomize|golangci-lint
+# Puts one tool of a go.mod below this folder into bin/. It is built once per machine and version: bin/ only has a link.
+# usage: hack/tools/build.sh controller-gen|kustomize|golangci-lint|helm|promtool
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+bin=$(cd ../.. && pwd)/bin
 
-case "${1:-}" in
+tool=${1:-} module=. tags=''
+case $tool in
 controller-gen) package=sigs.k8s.io/controller-tools/cmd/controller-gen takes="half a minute" ;;
 kustomize) package=sigs.k8s.io/kustomize/kustomize/v5 takes="half a minute" ;;
 golangci-lint) package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint takes="about 2 minutes on two cores" ;;
+helm) module=helm package=helm.sh/helm/v4/cmd/helm takes="about 2 minutes on two cores" ;;
+promtool)
+	module=promtool package=github.com/prometheus/prometheus/cmd/promtool takes="about 2 minutes on two cores"
+	tags=remove_all_sd # the clients of some twenty clouds, of no use to check rules
+	;;
 *)
-	echo "build.sh: unknown tool '${1:-}': want controller-gen, kustomize or golangci-lint" >&2
+	echo "build.sh: unknown tool '$tool': want controller-gen, kustomize, golangci-lint, helm or promtool" >&2
 	exit 2
 	;;
 esac
+cd "$module"
 
 # The compiler is part of the key: golangci-lint refuses code of a newer Go than the one that built it.
 key=$({ cat go.mod go.sum && go version; } | sha256sum | cut -c1-16)
 cache=${MONGOLOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mongolock}/tools-$key
 
-if [ ! -x "$cache/$1" ]; then
-	echo "Building $1 $(go list -f '{{.Module.Version}}' "$package"), $takes the first time" >&2
+if [ ! -x "$cache/$tool" ]; then
+	echo "Building $tool $(go list -tags "$tags" -f '{{.Module.Version}}' "$package"), $takes the first time" >&2
 	begin=$SECONDS
 	mkdir -p "$cache"
 	# Built beside and moved into place: two builds at once, or one that is interrupted, leave no half a tool.
 	scratch=$(mktemp -d "$cache/build.XXXXXX")
 	trap 'rm -rf "$scratch"' EXIT
-	go build -buildvcs=false -ldflags="-s -w" -o "$scratch/$1" "$package"
-	mv -f "$scratch/$1" "$cache/$1"
-	echo "Built $1 in $((SECONDS - begin)) s; kept in $cache" >&2
+	go build -buildvcs=false -tags "$tags" -ldflags="-s -w" -o "$scratch/$tool" "$package"
+	mv -f "$scratch/$tool" "$cache/$tool"
+	echo "Built $tool in $((SECONDS - begin)) s; kept in $cache" >&2
 fi
 
 # make compares the time of what the link points to with that of go.mod, which is new in a fresh clone.
-touch "$cache/$1"
-mkdir -p ../../bin
-ln -sfn "$cache/$1" "../../bin/$1"
+touch "$cache/$tool"
+mkdir -p "$bin"
+ln -sfn "$cache/$tool" "$bin/$tool"
