@@ -263,9 +263,16 @@ func TestChartMirrorUndeclared(t *testing.T) {
 	same(t, "the role", field(t, rendered.get(t, "Role/mongolock-mirror-undeclared"), "rules"), []any{map[string]any{
 		"apiGroups": []any{"locks.mongolock.dev"}, "resources": []any{"distributedlocks"}, "verbs": []any{"create", "delete"}}})
 	for _, arg := range arguments(t, template(t).get(t, "Deployment/mongolock-controller-manager")) {
-		if strings.Contains(arg, "undeclared") {
+		if strings.Contains(arg, "undeclared") || strings.Contains(arg, "kube-api") {
 			t.Errorf("by default there is the argument %s", arg)
 		}
+	}
+}
+
+func TestChartKubeAPI(t *testing.T) {
+	args := arguments(t, template(t, "--set-json", "kubeAPI={\"qps\": 0.5, \"burst\": 2000000}").get(t, "Deployment/mongolock-controller-manager"))
+	if !slices.Contains(args, "--kube-api-qps=0.5") || !slices.Contains(args, "--kube-api-burst=2000000") {
+		t.Errorf("arguments are %q", args)
 	}
 }
 
@@ -283,6 +290,8 @@ func TestChartRefuses(t *testing.T) {
 		{"mongodb.existingSecret.name=", "at '/mongodb/existingSecret/name': minLength"},
 		{"networkPolicy.mongodb.ports={70000}", "at '/networkPolicy/mongodb/ports/0': maximum"},
 		{"networkPolicy.mongodb.cidrs={mongodb.example}", "at '/networkPolicy/mongodb/cidrs/0': 'mongodb.example' does not match"},
+		{"kubeAPI.qps=0", "at '/kubeAPI/qps': exclusiveMinimum"},
+		{"kubeAPI.burst=many", "at '/kubeAPI/burst': got string, want"},
 		{"podLabels.a=1", "at '/podLabels/a': got number, want string"},
 		{"metrics.enabled=false,serviceMonitor.enabled=true", "serviceMonitor.enabled needs metrics.enabled"},
 		{"metrics.enabled=false,prometheusRule.enabled=true", "prometheusRule.enabled needs metrics.enabled"},
@@ -300,6 +309,7 @@ func TestChartRefuses(t *testing.T) {
 func TestChartInstall(t *testing.T) {
 	const namespace, release, prefix = "chart", "locks", "locks-mongolock-"
 	// Another test's is not Helm's, which refuses to take it over.
+	deleteObjects(t)
 	kubectl(t, "delete", strings.ToLower(crd), "--ignore-not-found", "--timeout="+soon.String())
 	kubectl(t, "create", "namespace", namespace)
 	kubectl(t, "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")

@@ -157,6 +157,7 @@ func TestInstallerAndUndeploy(t *testing.T) {
 	default:
 		t.Fatal(err)
 	}
+	deleteObjects(t)
 	makeTarget(t, "build-installer", "IMG="+image)
 	all := readManifests(t, installer)
 	if got := container(t, all.get(t, "Deployment/"+account))["image"]; got != image {

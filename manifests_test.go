@@ -250,6 +250,20 @@ func testAdmission(t *testing.T, deployment *unstructured.Unstructured, namespac
 	}
 }
 
+// deleteObjects deletes what other tests have left. No operator runs now that would take its finalizers away.
+func deleteObjects(t *testing.T) {
+	t.Helper()
+	if kubectl(t, "get", strings.ToLower(crd), "--ignore-not-found", "-o", "name") == "" {
+		return
+	}
+	names := kubectl(t, "get", "dlock", "-A", "-o", `jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}`)
+	for line := range strings.Lines(names) {
+		namespace, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		kubectl(t, "patch", "-n", namespace, "dlock", name, "--type=merge", "-p", `{"metadata": {"finalizers": null}}`)
+		kubectl(t, "delete", "-n", namespace, "dlock", name)
+	}
+}
+
 // asServiceAccount is the path of a kubeconfig with the rights of a service account.
 func asServiceAccount(t *testing.T, namespace, name string) string {
 	t.Helper()
