@@ -24,8 +24,12 @@ import (
 	"github.com/mongolock/operator/hack/servers/servertest"
 )
 
-// prometheusOperator is the module that has the CRDs of ServiceMonitor and PrometheusRule. Nothing of it is built.
-const prometheusOperator = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+// prometheusOperator is the module that has the CRDs of ServiceMonitor and PrometheusRule, and prometheusOperatorSum what go.sum would
+// have of it. It is in no go.mod, as nothing of it is built.
+const (
+	prometheusOperator    = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+	prometheusOperatorSum = "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
+)
 
 // section is a resource in config/default/kustomization.yaml that is to be switched on by hand.
 var section = regexp.MustCompile(`(?m)^#(- (\S+))$`)
@@ -112,10 +116,13 @@ func TestSections(t *testing.T) {
 // installPrometheusKinds installs the CRDs of ServiceMonitor and PrometheusRule for the time of the test.
 func installPrometheusKinds(t *testing.T) {
 	t.Helper()
-	var module struct{ Dir string }
+	var module struct{ Dir, Sum string }
 	out := output(t, exec.CommandContext(t.Context(), "go", "mod", "download", "-json", prometheusOperator))
 	if err := json.Unmarshal([]byte(out), &module); err != nil {
 		t.Fatal(err)
+	}
+	if module.Sum != prometheusOperatorSum {
+		t.Fatalf("%s has the checksum %s", prometheusOperator, module.Sum)
 	}
 	for _, kind := range []string{"servicemonitors", "prometheusrules"} {
 		kubectl(t, "apply", "--server-side", "-f", filepath.Join(module.Dir, "example", "prometheus-operator-crd", "monitoring.coreos.com_"+kind+".yaml"))
