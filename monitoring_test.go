@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -225,6 +226,11 @@ var (
 	noNames = regexp.MustCompile(`"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)`)
 	// words are names of metrics and functions, and operators.
 	words = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*(\s*\()?`)
+	// grouped are lists of labels, and legend is one in the legend of a panel or the text of an alert.
+	grouped = regexp.MustCompile(`\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)`)
+	legend  = regexp.MustCompile(`\{\{\s*(?:\$labels\.)?([a-z_]+)\s*\}\}`)
+	// label is one in a line of a scrape.
+	label = regexp.MustCompile(`[{,]([a-zA-Z_]+)="`)
 	// asked is the metric whose labels a variable of the dashboard has.
 	asked = regexp.MustCompile(`^label_values\(([a-z_]+)`)
 )
@@ -242,13 +248,27 @@ func metricNames(expr string) (names []string) {
 	return names
 }
 
+// labelNames are the names of the labels in an expression's lists and in a text.
+func labelNames(expr string, texts ...string) (names []string) {
+	for _, match := range grouped.FindAllStringSubmatch(expr, -1) {
+		names = append(names, strings.FieldsFunc(match[1], func(r rune) bool { return r == ',' || r == ' ' })...)
+	}
+	for _, match := range legend.FindAllStringSubmatch(strings.Join(texts, " "), -1) {
+		names = append(names, match[1])
+	}
+	return names
+}
+
 // Alerts and dashboard ask for nothing that the operator does not export.
 func TestMetricNames(t *testing.T) {
-	used := map[string]string{} // by what
+	used, usedLabels := map[string]string{}, map[string]string{} // by what
 	for _, g := range readAlerts(t) {
 		for _, r := range g.Rules {
 			for _, name := range metricNames(r.Expr) {
 				used[name] = r.Alert
+			}
+			for _, name := range labelNames(r.Expr, r.Annotations["description"]) {
+				usedLabels[name] = r.Alert
 			}
 		}
 	}
@@ -262,6 +282,13 @@ func TestMetricNames(t *testing.T) {
 			used[name] = "the dashboard: " + expr
 		}
 	}
+	for _, p := range d.Panels {
+		for _, target := range p.Targets {
+			for _, name := range labelNames(target.Expr, target.LegendFormat) {
+				usedLabels[name] = "panel " + p.Title
+			}
+		}
+	}
 	for _, v := range d.Templating.List {
 		if query, ok := v.Query.(map[string]any); ok {
 			match := asked.FindStringSubmatch(fmt.Sprint(query["query"]))
@@ -271,7 +298,12 @@ func TestMetricNames(t *testing.T) {
 			used[match[1]] = "the variable " + v.Name
 		}
 	}
-	exported := exportedMetrics(t)
+	exported, labels := exportedMetrics(t)
+	for name, by := range usedLabels {
+		if !labels[name] && name != "namespace" && name != "job" && name != "instance" { // which Prometheus itself gives to a target
+			t.Errorf("no metric has a label %s, used by %s", name, by)
+		}
+	}
 	for name, by := range used {
 		if !exported[name] {
 			t.Errorf("there is no metric %s, used by %s", name, by)
@@ -283,8 +315,8 @@ func TestMetricNames(t *testing.T) {
 }
 
 // exportedMetrics are the names that a working operator exports, and of the metrics by label that nothing has been counted for yet those
-// that its code registers.
-func exportedMetrics(t *testing.T) map[string]bool {
+// that its code registers. The labels are those that any metric has.
+func exportedMetrics(t *testing.T) (names, labels map[string]bool) {
 	t.Helper()
 	c := &cluster{}
 	c.install(t)
@@ -315,10 +347,17 @@ func exportedMetrics(t *testing.T) map[string]bool {
 	}
 	o.stop(t, 0)
 
-	names := map[string]bool{}
+	check := exec.Command(tool(t, "promtool"), "check", "metrics", "--extended", "--lint=none") // that Prometheus can read it
+	check.Stdin = bytes.NewReader(body)
+	output(t, check)
+
+	names, labels = map[string]bool{}, map[string]bool{}
 	for line := range strings.Lines(string(body)) {
 		if end := strings.IndexAny(line, "{ "); end > 0 && line[0] != '#' {
 			names[line[:end]] = true
+			for _, match := range label.FindAllStringSubmatch(line, -1) {
+				labels[match[1]] = true
+			}
 		}
 	}
 	collector, ok := metrics.Registry.(prometheus.Collector)
@@ -336,5 +375,5 @@ func exportedMetrics(t *testing.T) map[string]bool {
 			names[match[1]] = true
 		}
 	}
-	return names
+	return names, labels
 }
