@@ -50,13 +50,12 @@ func (m *Mirror) Forget(ctx context.Context, id string) {
 	if m.wake.hasObject(ctx, id) {
 		return
 	}
-	wanted := m.wake.wanted(ctx, id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.overtake(id)
 	delete(m.absent, id)
 	delete(m.asked, id)
-	if !wanted {
+	if !m.wake.everything {
 		delete(m.locks, id)
 	}
 }

@@ -9,26 +9,36 @@ package controllers
 
 import (
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
+
+// recordingQueue is a queue that only remembers what was put into it.
+type recordingQueue struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	woken []reconcile.Request
+}
+
+func (q *recordingQueue) AddAfter(request reconcile.Request, _ time.Duration) {
+	q.woken = append(q.woken, request)
+}
 
 // The audit wakes objects whose status is not what it should be, and no others.
 func TestAudit(t *testing.T) {
 	r := newReconciling(t, true, mirrored(acquiredByA))
 	r.see(healthy, acquiredByA)
-	queue := priorityqueue.New[reconcile.Request]("test-audit")
-	t.Cleanup(queue.ShutDown)
+	queue := &recordingQueue{}
 	wake := &waker{cache: r.client, log: logr.Discard()}
 	if err := wake.attach(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}
 	a := &audit{Reconciler: r.Reconciler, wake: wake}
 	a.wakeDifferent(t.Context())
-	if n := queue.Len(); n > 0 {
-		t.Errorf("%d objects were woken although all is well", n)
+	if len(queue.woken) > 0 {
+		t.Errorf("%v were woken although all is well", queue.woken)
 	}
 	edited := r.object()
 	edited.Status.Holder = "nobody"
@@ -36,10 +46,8 @@ func TestAudit(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.wakeDifferent(t.Context())
-	request, _ := queue.Get()
-	queue.Done(request)
-	if request.NamespacedName != r.key {
-		t.Errorf("woke %s", request)
+	if len(queue.woken) != 1 || queue.woken[0].NamespacedName != r.key {
+		t.Errorf("%v were woken", queue.woken)
 	}
 	if lock, written := r.pass(); !written || lock.Status.Holder != "a" {
 		t.Errorf("the status was not repaired: %+v", lock.Status)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,14 +34,22 @@ import (
 const (
 	discoveryName = "discovery"
 	managedBy     = "app.kubernetes.io/managed-by"
+	// createPause is how long to wait after an object could not be made.
+	createPause = time.Minute
 )
 
 // discovery makes an object for each lock that exists in MongoDB and that no object declares, and deletes it when the lock was purged or
 // is declared. Its requests are lock ids; only the leader answers them.
+//
+// It has one worker, so its fields need no lock.
 type discovery struct {
 	client client.Client
 	mirror *Mirror
 	claims *claims
+	// hopeless are the ids of existing locks that no object can have.
+	hopeless map[string]struct{}
+	// complained is when it was last logged that no objects can be made.
+	complained time.Time
 }
 
 // setup adds the discovery to a manager.
@@ -62,7 +71,7 @@ func (d *discovery) setup(mgr ctrl.Manager, wake *waker) error {
 		Named(discoveryName).
 		Watches(&v1alpha1.DistributedLock{}, toID, builder.WithPredicates(comesOrGoes())).
 		WatchesRawSource(attach).
-		WithOptions(controller.TypedOptions[string]{RateLimiter: newRateLimiter[string]()}).
+		WithOptions(controller.TypedOptions[string]{MaxConcurrentReconciles: 1, RateLimiter: newRateLimiter[string]()}).
 		Complete(d)
 }
 
@@ -87,8 +96,9 @@ func (d *discovery) Reconcile(ctx context.Context, id string) (ctrl.Result, erro
 	}
 	switch {
 	case discovered == nil && view.State.Exists && !declared:
-		return ctrl.Result{}, d.create(ctx, id)
+		return d.create(ctx, id)
 	case discovered == nil:
+		delete(d.hopeless, id)
 		return ctrl.Result{}, nil
 	case !declared && view.State.Exists:
 		return ctrl.Result{}, nil
@@ -100,7 +110,11 @@ func (d *discovery) Reconcile(ctx context.Context, id string) (ctrl.Result, erro
 	return retried(client.IgnoreNotFound(err))
 }
 
-func (d *discovery) create(ctx context.Context, id string) error {
+// create makes the object of a lock. What cannot be made is not tried at each transition of the lock, nor told of each time.
+func (d *discovery) create(ctx context.Context, id string) (ctrl.Result, error) {
+	if _, hopeless := d.hopeless[id]; hopeless {
+		return ctrl.Result{}, nil
+	}
 	err := d.client.Create(ctx, &v1alpha1.DistributedLock{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: d.claims.discovery,
@@ -110,16 +124,24 @@ func (d *discovery) create(ctx context.Context, id string) error {
 		Spec: v1alpha1.DistributedLockSpec{ID: id},
 	})
 	switch {
-	case apierrors.IsAlreadyExists(err): // the cache is late, or somebody took the name
-		return nil
+	case apierrors.IsAlreadyExists(err):
+		return ctrl.Result{RequeueAfter: createPause}, nil // the cache is late, or somebody took the name
 	case apierrors.IsInvalid(err):
 		// The library takes ids that no object can have, such as those with control characters.
 		log.FromContext(ctx).Info("A lock cannot be shown: its id is none that an object may have", "lock", id)
-		return nil
+		d.hopeless[id] = struct{}{}
+		return ctrl.Result{}, nil
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+		if now := d.mirror.clock.Now(); now.Sub(d.complained) >= createPause {
+			d.complained = now
+			log.FromContext(ctx).Error(err, "Locks cannot be shown: the namespace of --mirror-undeclared is missing, or the right to make objects in it",
+				"namespace", d.claims.discovery)
+		}
+		return ctrl.Result{RequeueAfter: createPause}, nil
 	case err != nil:
-		return fmt.Errorf("create an object for the lock %q: %w", id, err)
+		return ctrl.Result{}, fmt.Errorf("create an object for the lock %q: %w", id, err)
 	}
-	return nil
+	return ctrl.Result{}, nil
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)

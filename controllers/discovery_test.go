@@ -14,11 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/hack/servers/servertest"
@@ -89,7 +92,6 @@ func TestDiscovery(t *testing.T) {
 	e.unchanged(w, 0, name, "declared", discoveredObject("later"))
 
 	// Somebody declares it: with the rights of the operator's --allow-foreign-ids, or as here in the namespace that its id names.
-	e.create("mine", e.namespace+"/mine")
 	if _, err := e.locks.TryLock(t.Context(), e.namespace+"/other"); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +132,29 @@ func (e *env) objects() (names []string) {
 		names = append(names, list.Items[i].Name)
 	}
 	return names
+}
+
+// recordedIDs is a queue that only remembers what was put into it.
+type recordedIDs struct {
+	workqueue.TypedRateLimitingInterface[string]
+	ids []string
+}
+
+func (q *recordedIDs) Add(id string) { q.ids = append(q.ids, id) }
+
+// After an outage the discovery looks at the locks that exist, and at those of the objects: they may have been purged meanwhile.
+func TestDiscoveryIsWokenAfterAnOutage(t *testing.T) {
+	lock := newLock("")
+	wake := &waker{cache: fake.NewClientBuilder().WithScheme(scheme).WithObjects(lock).Build(), log: logr.Discard()}
+	if err := wake.attach(t.Context(), &recordingQueue{}); err != nil {
+		t.Fatal(err)
+	}
+	queue := &recordedIDs{}
+	wake.discover(queue)
+	wake.all(t.Context(), 0, []string{"some/lock"})
+	if want := []string{"some/lock", "orders/report"}; !slices.Equal(queue.ids, want) {
+		t.Errorf("looks at %q, want %q", queue.ids, want)
+	}
 }
 
 func TestDiscoveredObject(t *testing.T) {

@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 package controllers
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -33,10 +35,10 @@ func (r *Reconciler) report(before, after *v1alpha1.DistributedLock, view View) 
 	switch {
 	case isStoreReason(is) && was != is:
 		r.emit(after, "", corev1.EventTypeWarning, is, "Mirror", storeMessages[is])
-	case isStoreReason(was) && is == v1alpha1.ReasonMirrored:
+	case isStoreReason(was) && showsLock(is):
 		r.emit(after, "", corev1.EventTypeNormal, v1alpha1.EventStoreRecovered, "Mirror", "The status shows the lock as MongoDB has it again.")
 	}
-	if is != v1alpha1.ReasonMirrored {
+	if !showsLock(is) {
 		return
 	}
 	for _, e := range unseen(before, view.State) {
@@ -72,6 +74,17 @@ func (r *Reconciler) emit(lock *v1alpha1.DistributedLock, part, kind, reason, ac
 		r.recordSkipped(lock, skipped)
 	}
 	r.record(lock, part, kind, reason, action, note)
+}
+
+// showsLock tells whether a status with this reason of the condition Ready shows the lock as MongoDB has it.
+func showsLock(reason string) bool {
+	return reason == v1alpha1.ReasonMirrored || reason == v1alpha1.ReasonPolicyNotApplied
+}
+
+// announce records a Warning about what somebody asked for, and logs it: that is rare, and must not be left out because the lock is busy.
+func (r *Reconciler) announce(ctx context.Context, lock *v1alpha1.DistributedLock, reason, action, note string) {
+	log.FromContext(ctx).Info(note, "lock", lock.LockID(), "event", reason)
+	r.record(lock, "", corev1.EventTypeWarning, reason, action, note)
 }
 
 // settle sums up the transitions that were left out, if the lock is calm again. It returns when that has to be tried again, or 0.

@@ -75,6 +75,10 @@ func TestReport(t *testing.T) {
 		lock.Status = desiredStatus(lock, View{Health: failed}, claim{}, t0)
 		return lock
 	}
+	otherPolicy := func(lock *v1alpha1.DistributedLock, state mongolock.State) *v1alpha1.DistributedLock {
+		lock.Status = desiredStatus(lock, View{State: state, PolicyPending: true, Health: healthy}, claim{}, t0)
+		return lock
+	}
 	long := lockState([]mongolock.Event{transition(1, mongolock.EventExpired, strings.Repeat("\x01", 256), 7)})
 	evicted := lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a%d", 7), {
 		Seq: 2, Type: mongolock.EventEvicted, Owner: "a", Token: 7, At: t0, Reason: "it hangs",
@@ -92,6 +96,8 @@ func TestReport(t *testing.T) {
 		{"recovered", inOutage(mirrored(acquired)), mirrored(acquired), acquired,
 			[]string{"Normal StoreRecovered The status shows the lock as MongoDB has it again."}},
 		{"recovered, with news", inOutage(mirrored(mongolock.State{})), mirrored(acquired), acquired,
+			[]string{"Normal StoreRecovered The status shows the lock as MongoDB has it again.", `Normal LockAcquired "a%d" acquired the lock with token 7`}},
+		{"recovered, with another policy", inOutage(mirrored(mongolock.State{})), otherPolicy(mirrored(acquired), acquired), acquired,
 			[]string{"Normal StoreRecovered The status shows the lock as MongoDB has it again.", `Normal LockAcquired "a%d" acquired the lock with token 7`}},
 		{"evicted", mirrored(acquired), mirrored(evicted), evicted,
 			[]string{`Warning LockEvicted The lock was taken away from "a" with token 7: it hangs`}},

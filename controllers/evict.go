@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -41,7 +40,7 @@ func (r *Reconciler) evict(ctx context.Context, lock *v1alpha1.DistributedLock, 
 	default:
 		err := r.evictToken(ctx, lock, state, token)
 		switch {
-		case errors.Is(err, mongolock.ErrNotHeld):
+		case errors.Is(err, mongolock.ErrNotHeld), errors.Is(err, mongolock.ErrForeignDocument):
 			note = fmt.Sprintf("Nobody holds the lock with token %d", token)
 		case err != nil:
 			log.FromContext(ctx).Info("The holder could not be evicted; trying again", "lock", lock.LockID(), "token", token, "reason", storeReason(err))
@@ -55,15 +54,20 @@ func (r *Reconciler) evict(ctx context.Context, lock *v1alpha1.DistributedLock, 
 	if err := r.client.Patch(ctx, lock, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return false, err
 	}
-	r.emit(lock, "", corev1.EventTypeWarning, reason, "Evict", note)
+	r.announce(ctx, lock, reason, "Evict", note)
 	return true, nil
 }
 
-// evictToken evicts a holder, unless an operator that ended before it removed the annotation has done so.
+// evictToken evicts a holder, unless that was done before the annotation could be removed, by this process or one before it.
 func (r *Reconciler) evictToken(ctx context.Context, lock *v1alpha1.DistributedLock, state mongolock.State, token int64) error {
-	if slices.ContainsFunc(state.Events, func(e mongolock.Event) bool { return e.Type == mongolock.EventEvicted && e.Token == token }) {
+	isEviction := func(e mongolock.Event) bool { return e.Type == mongolock.EventEvicted && e.Token == token }
+	if r.memory.evicted(lock) == token || slices.ContainsFunc(state.Events, isEviction) {
 		return nil
 	}
 	reason := fmt.Sprintf("annotation of the DistributedLock %s/%s", lock.Namespace, lock.Name)
-	return r.mirror.store.Evict(ctx, lock.LockID(), token, reason[:min(len(reason), mongolock.MaxReasonBytes)])
+	err := r.mirror.store.Evict(ctx, lock.LockID(), token, reason[:min(len(reason), mongolock.MaxReasonBytes)])
+	if err == nil {
+		r.memory.setEvicted(lock, token)
+	}
+	return err
 }

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mongolock/operator/api/v1alpha1"
-	"github.com/mongolock/operator/pkg/mongolock"
 )
 
 // memory is what the reconciler remembers of the objects that exist.
@@ -39,31 +38,34 @@ type remembered struct {
 	saidAt     time.Time
 	// behind is since when the mirror's picture has been older than the status; zero if it is not.
 	behind time.Time
-	// policy is what was last written to MongoDB for the object, at policyAt.
-	policy   mongolock.Policy
-	policyAt time.Time
+	// policy is the last write of its policy to MongoDB.
+	policy policyWrite
+	// evicted is the last token that was evicted for its annotation.
+	evicted int64
+	// deleting is since when the object is known to be on its way out; zero if it is not.
+	deleting time.Time
 }
 
-// know remembers that an object exists. One that was replaced by another of the same name is new.
-func (m *memory) know(lock *v1alpha1.DistributedLock) {
+// know remembers that an object exists. One that was replaced by another of the same name is new; the one before it is returned.
+func (m *memory) know(lock *v1alpha1.DistributedLock) (replaced *remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := client.ObjectKeyFromObject(lock)
-	if o := m.objects[key]; o == nil || o.uid != lock.UID {
-		m.objects[key] = &remembered{uid: lock.UID, lockID: lock.LockID()}
+	o := m.objects[key]
+	if o != nil && o.uid == lock.UID {
+		return nil
 	}
+	m.objects[key] = &remembered{uid: lock.UID, lockID: lock.LockID()}
+	return o
 }
 
-// forget drops an object and returns its uid and the id of its lock.
-func (m *memory) forget(key types.NamespacedName) (uid types.UID, lockID string) {
+// forget drops an object and returns it, or nil.
+func (m *memory) forget(key types.NamespacedName) *remembered {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.objects[key]
 	delete(m.objects, key)
-	if o == nil {
-		return "", ""
-	}
-	return o.uid, o.lockID
+	return o
 }
 
 // said tells whether the object was told of this outage for this reason.
@@ -117,14 +119,45 @@ func (m *memory) behindSince(lock *v1alpha1.DistributedLock, behind bool, now ti
 	return o.behind
 }
 
-// mayWritePolicy tells whether the policy may be written now, and if so remembers that it is.
-func (m *memory) mayWritePolicy(lock *v1alpha1.DistributedLock, p mongolock.Policy, now time.Time) bool {
+// policyWritten returns the last write of the object's policy.
+func (m *memory) policyWritten(lock *v1alpha1.DistributedLock) (last policyWrite) {
+	m.use(lock, func(o *remembered) { last = o.policy })
+	return last
+}
+
+// wrotePolicy remembers a write of the object's policy.
+func (m *memory) wrotePolicy(lock *v1alpha1.DistributedLock, w policyWrite) {
+	m.use(lock, func(o *remembered) { o.policy = w })
+}
+
+// evicted returns the last token that was evicted for the object.
+func (m *memory) evicted(lock *v1alpha1.DistributedLock) (token int64) {
+	m.use(lock, func(o *remembered) { token = o.evicted })
+	return token
+}
+
+// setEvicted remembers an eviction.
+func (m *memory) setEvicted(lock *v1alpha1.DistributedLock, token int64) {
+	m.use(lock, func(o *remembered) { o.evicted = token })
+}
+
+// deletingSince remembers that the object is being deleted, and returns since when that is known.
+func (m *memory) deletingSince(lock *v1alpha1.DistributedLock, now time.Time) (since time.Time) {
+	since = now
+	m.use(lock, func(o *remembered) {
+		if o.deleting.IsZero() {
+			o.deleting = now
+		}
+		since = o.deleting
+	})
+	return since
+}
+
+// use gives access to what is remembered of an object, if anything is.
+func (m *memory) use(lock *v1alpha1.DistributedLock, with func(*remembered)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o := m.objects[client.ObjectKeyFromObject(lock)]
-	if o == nil || o.policy == p && now.Sub(o.policyAt) < policyPause {
-		return false
+	if o := m.objects[client.ObjectKeyFromObject(lock)]; o != nil && o.uid == lock.UID {
+		with(o)
 	}
-	o.policy, o.policyAt = p, now
-	return true
 }

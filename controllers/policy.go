@@ -9,6 +9,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,8 +27,12 @@ const (
 	// policyPause is the least time between two writes of one lock's policy: should something else set it again and again, the two
 	// do not fight at full speed.
 	policyPause = 10 * time.Second
+	// policyShows is how soon the feed tells of a policy that was written, even if a message of its doorbell was lost.
+	policyShows = 6 * time.Second
 	// clearLimit is how long a deletion waits for MongoDB to take the policy out. With the time of the last try it stays below a minute.
 	clearLimit = 40 * time.Second
+	// clearPatience is how long it waits at least, when it seems to have waited for long by the clock of the API server.
+	clearPatience = 10 * time.Second
 )
 
 // policyState is how an object's policy stands.
@@ -38,9 +43,16 @@ const (
 	policySettled policyState = iota
 	// policyAwaited means that it was just written, and that the feed will tell.
 	policyAwaited
-	// policyPending means that MongoDB has another one, although it was told.
+	// policyPending means that MongoDB has another one: it could not be written, or something else has set it since.
 	policyPending
 )
+
+// policyWrite is the last write of an object's policy.
+type policyWrite struct {
+	policy mongolock.Policy
+	at     time.Time
+	ok     bool
+}
 
 // declaredPolicy is the policy that a spec declares.
 func declaredPolicy(spec *v1alpha1.DistributedLockSpec) mongolock.Policy {
@@ -62,10 +74,14 @@ func samePolicy(a, b mongolock.Policy) bool {
 	return max(a.Capacity, 1) == max(b.Capacity, 1) && a.Suspended == b.Suspended && a.MaxLease == b.MaxLease
 }
 
-// keepPolicy brings the lock's policy in MongoDB to what the object declares. The finalizer is there before the policy is, so that no
-// policy is left behind by an object that goes.
-func (r *Reconciler) keepPolicy(ctx context.Context, lock *v1alpha1.DistributedLock, state mongolock.State) (policyState, error) {
-	if !lock.Spec.DeclaresPolicy() {
+// keepPolicy brings the lock's policy in MongoDB to what the object declares, if it has the claim to the lock, and takes it out when it
+// declares none any more or has lost the claim. The finalizer is there before the policy is, so that no policy is left behind by an object
+// that goes.
+func (r *Reconciler) keepPolicy(ctx context.Context, lock *v1alpha1.DistributedLock, state mongolock.State, c claim) (policyState, error) {
+	if !r.claims.allowed(lock) || r.claims.discovered(lock) {
+		return policySettled, nil
+	}
+	if !c.granted() || !lock.Spec.DeclaresPolicy() {
 		if !controllerutil.ContainsFinalizer(lock, v1alpha1.PolicyFinalizer) {
 			return policySettled, nil // whoever set the policy, it is not ours
 		}
@@ -75,25 +91,38 @@ func (r *Reconciler) keepPolicy(ctx context.Context, lock *v1alpha1.DistributedL
 		return policySettled, r.setFinalizer(ctx, lock, false)
 	}
 	if err := r.setFinalizer(ctx, lock, true); err != nil {
-		return policySettled, err
+		return policyPending, err
 	}
 	declared := declaredPolicy(&lock.Spec)
 	if samePolicy(state.Policy, declared) {
 		return policySettled, nil
 	}
-	if !r.memory.mayWritePolicy(lock, declared, r.clock.Now()) {
-		return policyPending, nil
-	}
-	if err := r.mirror.store.SetPolicy(ctx, lock.LockID(), declared); err != nil {
-		log.FromContext(ctx).Info("The policy could not be written", "lock", lock.LockID(), "reason", storeReason(err))
-		return policyPending, nil
-	}
-	r.emit(lock, "", corev1.EventTypeNormal, v1alpha1.EventPolicyApplied, "SetPolicy", "The lock has in MongoDB: "+describePolicy(declared))
-	return policyAwaited, nil
+	return r.writePolicy(ctx, lock, declared), nil
 }
 
-// clearPolicy takes the object's policy out of MongoDB, and tells whether it is not there any more. If another object of the lock declares
-// one, that is left to it.
+// writePolicy writes the policy, unless that was just done.
+func (r *Reconciler) writePolicy(ctx context.Context, lock *v1alpha1.DistributedLock, declared mongolock.Policy) policyState {
+	now := r.clock.Now()
+	last := r.memory.policyWritten(lock)
+	switch since := now.Sub(last.at); {
+	case last.policy != declared:
+	case last.ok && since < policyShows:
+		return policyAwaited
+	case since < policyPause:
+		return policyPending
+	}
+	err := r.mirror.store.SetPolicy(ctx, lock.LockID(), declared)
+	r.memory.wrotePolicy(lock, policyWrite{declared, now, err == nil})
+	if err != nil {
+		log.FromContext(ctx).Info("The policy could not be written", "lock", lock.LockID(), "reason", storeReason(err))
+		return policyPending
+	}
+	r.emit(lock, "", corev1.EventTypeNormal, v1alpha1.EventPolicyApplied, "SetPolicy", "The lock has in MongoDB: "+describePolicy(declared))
+	return policyAwaited
+}
+
+// clearPolicy takes the object's policy out of MongoDB, and tells whether it is not there any more. If another object of the lock has its
+// policy there by now, that is left to it.
 func (r *Reconciler) clearPolicy(ctx context.Context, lock *v1alpha1.DistributedLock) bool {
 	others, err := r.claims.sharing(ctx, lock.LockID())
 	if err != nil {
@@ -101,14 +130,17 @@ func (r *Reconciler) clearPolicy(ctx context.Context, lock *v1alpha1.Distributed
 	}
 	for i := range others {
 		other := &others[i]
-		if other.UID != lock.UID && other.DeletionTimestamp.IsZero() && other.Spec.DeclaresPolicy() && r.claims.allowed(other) {
+		if other.UID != lock.UID && other.DeletionTimestamp.IsZero() && other.Spec.DeclaresPolicy() &&
+			controllerutil.ContainsFinalizer(other, v1alpha1.PolicyFinalizer) && r.claims.allowed(other) && !r.claims.discovered(other) {
 			return true
 		}
 	}
-	if err := r.mirror.store.SetPolicy(ctx, lock.LockID(), mongolock.Policy{}); err != nil {
+	err = r.mirror.store.SetPolicy(ctx, lock.LockID(), mongolock.Policy{})
+	if err != nil && !errors.Is(err, mongolock.ErrForeignDocument) { // which has no policy
 		log.FromContext(ctx).Info("The policy could not be cleared", "lock", lock.LockID(), "reason", storeReason(err))
 		return false
 	}
+	r.memory.wrotePolicy(lock, policyWrite{})
 	return true
 }
 
@@ -119,26 +151,37 @@ func (r *Reconciler) letGo(ctx context.Context, lock *v1alpha1.DistributedLock, 
 		return ctrl.Result{}, nil // nothing to clean up: the object never owned the lock
 	}
 	note := ""
-	switch left := clearLimit - r.clock.Since(lock.DeletionTimestamp.Time); {
-	case !r.claims.allowed(lock):
-		note = "The operator may not touch the lock of an id outside the object's namespace; if it ever set a policy, MongoDB keeps it"
+	switch left := r.clearingLeft(lock); {
 	case health.Phase == Healthy && !r.leads():
 		return ctrl.Result{}, nil // left to the leader
+	case !r.claims.allowed(lock) || r.claims.discovered(lock):
+		note = "The object may not set the lock's policy, so none was cleared; if it could set one before, MongoDB keeps that"
 	case health.Phase == Healthy && r.clearPolicy(ctx, lock):
-	case left > 0:
-		return ctrl.Result{RequeueAfter: min(left, again)}, nil
-	case health.Phase == Settling:
-		return ctrl.Result{RequeueAfter: again}, nil // it is about to become one of the others
+	case health.Phase == Failed && left > 0:
+		return ctrl.Result{RequeueAfter: left}, nil // woken when it works again
+	case health.Phase == Settling || left > 0:
+		return ctrl.Result{RequeueAfter: again}, nil
 	default:
 		note = "MongoDB could not be reached in time, and keeps the lock's policy: make the object again and delete it to clear that"
 	}
 	if err := r.setFinalizer(ctx, lock, false); err != nil {
-		return retried(client.IgnoreNotFound(err))
+		return retried(err)
 	}
 	if note != "" {
-		r.emit(lock, "", corev1.EventTypeWarning, v1alpha1.EventPolicyNotCleared, "ClearPolicy", note)
+		r.announce(ctx, lock, v1alpha1.EventPolicyNotCleared, "ClearPolicy", note)
 	}
 	return ctrl.Result{}, nil
+}
+
+// clearingLeft is for how long a deletion still waits for MongoDB. The clocks of this process and of the API server may differ: what
+// counts is the time since the object was first seen, unless another process has waited before this one.
+func (r *Reconciler) clearingLeft(lock *v1alpha1.DistributedLock) time.Duration {
+	now := r.clock.Now()
+	seen := now.Sub(r.memory.deletingSince(lock, now))
+	if now.Sub(lock.DeletionTimestamp.Time) >= clearLimit {
+		return clearPatience - seen
+	}
+	return clearLimit - seen
 }
 
 // setFinalizer puts the finalizer on the object, or takes it off, if that is to be done.

@@ -9,13 +9,13 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -75,12 +75,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	var lock v1alpha1.DistributedLock
 	if err := r.client.Get(ctx, req.NamespacedName, &lock); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.forget(ctx, req.NamespacedName)
+			r.forget(ctx, r.memory.forget(req.NamespacedName))
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	view := r.mirror.View(lock.LockID())
-	r.memory.know(&lock)
+	r.forget(ctx, r.memory.know(&lock))
 	if !lock.DeletionTimestamp.IsZero() {
 		return r.letGo(ctx, &lock, view.Health)
 	}
@@ -91,50 +91,47 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if wait, ok := r.mayWrite(&lock, view, c); !ok {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
-	if view.Health.Phase == Healthy {
-		wait, err := r.administer(ctx, &lock, &view, c)
-		if err != nil || wait > 0 {
-			return retriedAfter(wait, err)
-		}
+	if view.Health.Phase != Healthy {
+		return retriedAfter(r.mirrorStatus(ctx, &lock, view, c))
 	}
-	return r.mirrorStatus(ctx, &lock, view, c)
+	return r.administer(ctx, &lock, view, c)
 }
 
-// administer does in MongoDB what the object asks for. It returns how long to wait before the status is written, if it has to.
-func (r *Reconciler) administer(ctx context.Context, lock *v1alpha1.DistributedLock, view *View, c claim) (wait time.Duration, err error) {
-	done, err := r.evict(ctx, lock, view.State, c)
+// administer does in MongoDB what the object asks for, and mirrors the lock.
+func (r *Reconciler) administer(ctx context.Context, lock *v1alpha1.DistributedLock, view View, c claim) (ctrl.Result, error) {
+	evicted, evictErr := r.evict(ctx, lock, view.State, c)
+	policy, policyErr := policySettled, error(nil)
+	if !view.Foreign {
+		policy, policyErr = r.keepPolicy(ctx, lock, view.State, c)
+	}
+	if policy == policyAwaited {
+		return retriedAfter(again, evictErr)
+	}
+	view.PolicyPending = policy == policyPending
+	wait, err := r.mirrorStatus(ctx, lock, view, c)
+	if !evicted {
+		wait = again
+	}
+	return retriedAfter(wait, errors.Join(evictErr, policyErr, err))
+}
+
+// mirrorStatus writes the status if it has to change, and tells when to look again, 0 for not before something happens.
+func (r *Reconciler) mirrorStatus(ctx context.Context, lock *v1alpha1.DistributedLock, view View, c claim) (time.Duration, error) {
+	done, err := r.write(ctx, lock, view, c)
 	switch {
 	case err != nil:
 		return 0, err
 	case !done:
 		return again, nil
-	case !c.granted() || view.Foreign:
-		return 0, nil
-	}
-	state, err := r.keepPolicy(ctx, lock, view.State)
-	if state == policyAwaited {
-		return again, err
-	}
-	view.PolicyPending = state == policyPending
-	return 0, err
-}
-
-// mirrorStatus writes the status if it has to change, and tells when to look again.
-func (r *Reconciler) mirrorStatus(ctx context.Context, lock *v1alpha1.DistributedLock, view View, c claim) (ctrl.Result, error) {
-	done, err := r.write(ctx, lock, view, c)
-	switch {
-	case err != nil:
-		return ctrl.Result{}, err
-	case !done:
-		return ctrl.Result{RequeueAfter: again}, nil
 	case view.Health.Failed():
 		r.memory.say(lock, view.Health, r.clock.Now())
+		return 0, nil
 	case view.Foreign:
-		return ctrl.Result{RequeueAfter: foreignAgain}, nil
+		return foreignAgain, nil
 	case view.PolicyPending:
-		return ctrl.Result{RequeueAfter: policyPause}, nil
+		return max(policyPause-r.clock.Since(r.memory.policyWritten(lock).at), again), nil
 	}
-	return ctrl.Result{RequeueAfter: r.settle(lock)}, nil
+	return r.settle(lock), nil
 }
 
 // retried makes of a conflict, which says that somebody else was faster or the cache is late, another try.
@@ -147,10 +144,12 @@ func retriedAfter(wait time.Duration, err error) (ctrl.Result, error) {
 	return ctrl.Result{RequeueAfter: wait}, client.IgnoreNotFound(err)
 }
 
-func (r *Reconciler) forget(ctx context.Context, key types.NamespacedName) {
-	uid, id := r.memory.forget(key)
-	r.budget.forget(uid)
-	r.mirror.Forget(ctx, id)
+// forget drops all that is kept for an object that is gone, if it was known.
+func (r *Reconciler) forget(ctx context.Context, gone *remembered) {
+	if gone != nil {
+		r.budget.forget(gone.uid)
+		r.mirror.Forget(ctx, gone.lockID)
+	}
 }
 
 // mayWrite tells whether this replica may write the status from this view; if not, wait is when to look again, or 0 if something else

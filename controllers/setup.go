@@ -30,6 +30,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -100,7 +101,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 		return fmt.Errorf("build the controller: %w", err)
 	}
 	if opts.MirrorUndeclared != "" {
-		d := &discovery{client: mgr.GetClient(), mirror: mirror, claims: r.claims}
+		d := &discovery{client: mgr.GetClient(), mirror: mirror, claims: r.claims, hopeless: map[string]struct{}{}}
 		if err := d.setup(mgr, wake); err != nil {
 			return fmt.Errorf("build the discovery: %w", err)
 		}
@@ -134,19 +135,24 @@ func (r *Reconciler) worthALook() predicate.Predicate {
 				return false
 			}
 			_, evict := lock.Annotations[v1alpha1.EvictAnnotation]
-			return evict || lock.Generation != e.ObjectOld.GetGeneration() ||
+			return evict || lock.Generation != e.ObjectOld.GetGeneration() || relabelled(e) ||
+				lock.Spec.DeclaresPolicy() != controllerutil.ContainsFinalizer(lock, v1alpha1.PolicyFinalizer) ||
 				isStoreReason(readyReason(lock)) && r.leads() && r.mirror.Healthy()
 		},
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}
 }
 
-// comesOrGoes passes the events by in which an object neither comes nor goes.
+// comesOrGoes passes the events by in which an object neither comes nor goes, nor becomes or ceases to be a discovered one.
 func comesOrGoes() predicate.Predicate {
 	return predicate.Funcs{
-		UpdateFunc:  func(event.UpdateEvent) bool { return false },
+		UpdateFunc:  relabelled,
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}
+}
+
+func relabelled(e event.UpdateEvent) bool {
+	return e.ObjectOld.GetLabels()[v1alpha1.DiscoveredLabel] != e.ObjectNew.GetLabels()[v1alpha1.DiscoveredLabel]
 }
 
 // onElection wakes all objects when this replica becomes the leader.

@@ -29,8 +29,8 @@ const (
 )
 
 // policyPendingMessage is what objects say whose policy is not in MongoDB.
-const policyPendingMessage = "MongoDB has another policy for the lock than this object asks for, and the operator's last write did not change " +
-	"that; it tries again. The rest of this status shows the lock as MongoDB has it. See whether something else sets the policy, and the operator's log."
+const policyPendingMessage = "MongoDB has another policy for the lock than this object asks for: the operator could not write it, or something " +
+	"else has set it since. It is written again every ten seconds. The rest of this status shows the lock as MongoDB has it. See the operator's log."
 
 // desiredStatus computes what the status of lock should be, from the status it has and from what the mirror sees. It is pure: equal
 // arguments give equal results, and when nothing changed it returns the status that lock already has, whatever now is.

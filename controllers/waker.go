@@ -88,7 +88,7 @@ func (w *waker) locks() workqueue.TypedRateLimitingInterface[string] {
 func (w *waker) lock(ctx context.Context, id string) {
 	w.add(ctx, window, 0, client.MatchingFields{lockIDIndex: id})
 	if queue := w.locks(); queue != nil {
-		queue.Add(id)
+		queue.AddAfter(id, window)
 	}
 }
 
@@ -109,9 +109,9 @@ func (w *waker) wanted(ctx context.Context, id string) bool {
 	return w.everything || w.hasObject(ctx, id)
 }
 
-// all wakes all objects, each at a random moment within spread, and the discovery for these locks.
+// all wakes all objects, each at a random moment within spread, and the discovery for these locks and for those of the objects.
 func (w *waker) all(ctx context.Context, spread time.Duration, known []string) {
-	w.add(ctx, window, spread)
+	objects := w.add(ctx, window, spread)
 	queue := w.locks()
 	if queue == nil {
 		return
@@ -119,12 +119,16 @@ func (w *waker) all(ctx context.Context, spread time.Duration, known []string) {
 	for _, id := range known {
 		queue.Add(id)
 	}
+	for i := range objects {
+		queue.Add(objects[i].LockID())
+	}
 }
 
-func (w *waker) add(ctx context.Context, after, spread time.Duration, opts ...client.ListOption) {
+// add wakes the objects that opts select, and returns them: they belong to the cache.
+func (w *waker) add(ctx context.Context, after, spread time.Duration, opts ...client.ListOption) []v1alpha1.DistributedLock {
 	queue := w.requests()
 	if queue == nil {
-		return
+		return nil
 	}
 	var locks v1alpha1.DistributedLockList
 	// The items are only read, so the cache need not copy them.
@@ -132,7 +136,7 @@ func (w *waker) add(ctx context.Context, after, spread time.Duration, opts ...cl
 		if ctx.Err() == nil {
 			w.log.Error(err, "Could not list the objects in the cache")
 		}
-		return
+		return nil
 	}
 	for i := range locks.Items {
 		delay := after
@@ -141,6 +145,7 @@ func (w *waker) add(ctx context.Context, after, spread time.Duration, opts ...cl
 		}
 		enqueue(queue, &locks.Items[i], delay)
 	}
+	return locks.Items
 }
 
 func enqueue(queue workqueue.TypedRateLimitingInterface[reconcile.Request], lock *v1alpha1.DistributedLock, after time.Duration) {

@@ -9,8 +9,9 @@ package v1alpha1
 
 // The condition types of a DistributedLock.
 const (
-	// ConditionReady tells whether the mirror works: True means that the status shows the lock as MongoDB has it, whoever holds it.
-	// While it is False the rest of the status is the last that was known.
+	// ConditionReady tells whether the mirror works: True means that the status shows the lock as MongoDB has it, whoever holds it, and
+	// that the lock has the policy that the object declares, if it does. The reason tells what is wrong otherwise: in an outage the rest
+	// of the status is the last that was known.
 	ConditionReady = "Ready"
 
 	// ConditionHeld tells whether somebody holds the lock. It is Unknown until the lock has been looked at once.

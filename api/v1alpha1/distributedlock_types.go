@@ -41,7 +41,7 @@ const (
 // The policy is capacity, suspend and maxLeaseDuration. While none of them is set the operator leaves the lock's policy in MongoDB
 // alone, whoever set it. As soon as one is set the object declares the whole policy, the others having their defaults: the operator
 // brings it into MongoDB, where it binds every client, and puts it right when somebody changes it there. When the last of them is taken
-// out, or the object is deleted, the policy in MongoDB goes back to the defaults.
+// out, or the object is deleted, the whole policy in MongoDB goes back to the defaults, also what a program has set besides.
 //
 // Setting the id later, or dropping it, would silently mirror another lock, so neither is allowed.
 // +kubebuilder:validation:XValidation:rule="has(self.id) == has(oldSelf.id) && (!has(self.id) || self.id == oldSelf.id)",message="id is immutable, it can be neither changed nor set nor removed later: delete this object and create one with the other id (that does not touch the locks)"
@@ -69,8 +69,8 @@ type DistributedLockSpec struct {
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
-	// maxLeaseDuration is the longest lease that is granted, 1s to 24h in whole milliseconds, such as 30s, 1.5s or 1h30m; default no limit but 24h. Who asks for more
-	// gets this much. It concerns new grants only.
+	// maxLeaseDuration is the longest lease that is granted, 1s to 24h in whole milliseconds, such as 30s, 1.5s or 1h30m; default no limit
+	// but 24h. Who asks for more gets this much. It concerns new grants only.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Type=string
@@ -244,7 +244,7 @@ type DistributedLockStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:selectablefield:JSONPath=`.status.state`
 // +kubebuilder:selectablefield:JSONPath=`.status.holder`
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the mirror works"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the status shows the lock, with its declared policy"
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`,description="Held or Free"
 // +kubebuilder:printcolumn:name="Holder",type=string,JSONPath=`.status.holder`,description="Who holds the lock"
 // +kubebuilder:printcolumn:name="Token",type=integer,format=int64,JSONPath=`.status.fencingToken`,description="The last fencing token granted"
