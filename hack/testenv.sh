@@ -40,6 +40,7 @@ assets=$cache/kubernetes-$kubernetes-$(hash envtest/go.mod envtest/go.sum - <<<"
 kubernetes_server=$cache/kubernetes-server-$(hash supervise/*.go envtest/*.go envtest/go.mod envtest/go.sum)
 mongodb_server=$cache/mongodb-server-$(hash supervise/*.go mongodb/*.go mongodb/go.mod mongodb/go.sum)
 feed_server=$cache/feed-server-$(hash supervise/*.go feed/*.go feed/go.mod feed/go.sum)
+ferretdb=$cache/ferretdb-$(hash mongodb/go.mod mongodb/go.sum)
 postgres=$cache/postgres-$(hash mongodb/postgres.sh)
 
 has_assets() { [ -x "$1/kube-apiserver" ] && [ -x "$1/etcd" ] && [ -x "$1/kubectl" ]; }
@@ -47,7 +48,7 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ] && has_assets "$KUBEBUILDER_ASSETS"; then as
 
 if [ "${1:-}" = --print ]; then
   printf '%s=%s\n' cache "$cache" assets "$assets" kubernetes-server "$kubernetes_server" \
-    mongodb-server "$mongodb_server" postgres "$postgres" feed-server "$feed_server"
+    mongodb-server "$mongodb_server" ferretdb "$ferretdb" postgres "$postgres" feed-server "$feed_server"
   exit
 fi
 
@@ -75,7 +76,7 @@ mongodb_is_there() {
   uri) ;;
   mongod) [ -x "$mongodb_server" ] ;;
   docker) [ -x "$mongodb_server" ] && image_is_there ;;
-  postgres) [ -x "$mongodb_server" ] && [ -d "$postgres" ] ;;
+  postgres) [ -x "$mongodb_server" ] && [ -x "$ferretdb" ] && [ -d "$postgres" ] ;;
   *) return 1 ;;
   esac
 }
@@ -156,6 +157,7 @@ build_kubernetes() {
     build envtest "$kubernetes_flags" k8s.io/kubernetes/cmd/kubectl "$1/kubectl" &&
     build envtest "-s -w" go.etcd.io/etcd/server/v3 "$1/etcd"
 }
+build_ferretdb() { build mongodb "-s -w" github.com/FerretDB/FerretDB/v2/cmd/ferretdb "$1"; }
 build_server() { build "$1" "-s -w" . "$2"; }
 make_postgres() { nice -n 5 mongodb/postgres.sh "$1"; }
 
@@ -170,6 +172,7 @@ if [ -n "$want_mongodb" ]; then
     image_is_there || { say "testenv: pulling $docker_image: about 1 minute" && docker pull --quiet "$docker_image" >&2; }
     ;;
   postgres)
+    provide "$ferretdb" "building FerretDB, for TLS and users: half a minute" build_ferretdb
     provide "$postgres" "making a PostgreSQL with the DocumentDB extension: about 90 s, 600 MB" make_postgres
     ;;
   esac

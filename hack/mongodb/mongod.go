@@ -19,9 +19,15 @@ import (
 
 const dockerImage = "mongo:8"
 
-// startMongod starts mongod as a replica set of one, so that it has what a replica set has: retryable writes, majority
-// write concern, an oplog.
+// startMongod starts mongod.
 func startMongod(ctx context.Context, s *supervise.Session) (string, error) {
+	address, err := runMongod(ctx, s, direct)
+	return replicaSetURI(address), err
+}
+
+// runMongod starts mongod as a replica set of one, so that it has what a replica set has: retryable writes, majority
+// write concern, an oplog. It returns the address; uri makes of that a URI for a connection to this one server.
+func runMongod(ctx context.Context, s *supervise.Session, uri func(address string) string, flags ...string) (string, error) {
 	port, err := freePort()
 	if err != nil {
 		return "", err
@@ -31,8 +37,8 @@ func startMongod(ctx context.Context, s *supervise.Session) (string, error) {
 		return "", err
 	}
 	run := func() (*supervise.Process, error) {
-		server := exec.Command("mongod", "--dbpath", data, "--bind_ip", "127.0.0.1", "--port", port,
-			"--replSet", replicaSet, "--nounixsocket")
+		server := exec.Command("mongod", append([]string{"--dbpath", data, "--bind_ip", "127.0.0.1", "--port", port,
+			"--replSet", replicaSet, "--nounixsocket"}, flags...)...)
 		// Its data is thrown away: there is nothing it would have to write before it ends.
 		return s.Start(server, syscall.SIGKILL)
 	}
@@ -51,9 +57,9 @@ func startMongod(ctx context.Context, s *supervise.Session) (string, error) {
 		if server, err = run(); err != nil {
 			return err
 		}
-		return awaitPrimary(ctx, s, address)
+		return awaitPrimary(ctx, s, uri(address))
 	})
-	return initiate(ctx, s, address)
+	return address, initiate(ctx, s, address, uri(address))
 }
 
 // startDocker starts the same in a container. The port is the same inside and outside, because a replica set names
@@ -78,5 +84,6 @@ func startDocker(ctx context.Context, s *supervise.Session) (string, error) {
 		return "", err
 	}
 	s.OnStop(func() { _ = keepOpen.Close() })
-	return initiate(ctx, s, "127.0.0.1:"+port)
+	address := "127.0.0.1:" + port
+	return replicaSetURI(address), initiate(ctx, s, address, direct(address))
 }

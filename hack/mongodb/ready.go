@@ -27,13 +27,13 @@ const (
 	alreadyInitialized = 23
 )
 
-// initiate makes the server at address a replica set of one, waits until it is the primary and returns its URI.
-func initiate(ctx context.Context, s *supervise.Session, address string) (string, error) {
+// initiate makes the server at address, which uri connects to, a replica set of one, and waits until it is the primary.
+func initiate(ctx context.Context, s *supervise.Session, address, uri string) error {
 	config := bson.D{{Key: "replSetInitiate", Value: bson.D{
 		{Key: "_id", Value: replicaSet},
 		{Key: "members", Value: bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: address}}}},
 	}}}
-	err := await(ctx, s, direct(address), func(ctx context.Context, admin *mongo.Database) error {
+	err := await(ctx, s, uri, func(ctx context.Context, admin *mongo.Database) error {
 		err := admin.RunCommand(ctx, config).Err()
 		var refused mongo.CommandError
 		if errors.As(err, &refused) && refused.HasErrorCode(alreadyInitialized) {
@@ -42,14 +42,14 @@ func initiate(ctx context.Context, s *supervise.Session, address string) (string
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("initiate the replica set: %w", err)
+		return fmt.Errorf("initiate the replica set: %w", err)
 	}
-	return "mongodb://" + address + "/?replicaSet=" + replicaSet, awaitPrimary(ctx, s, address)
+	return awaitPrimary(ctx, s, uri)
 }
 
-// awaitPrimary waits until the server at address is the primary of its replica set.
-func awaitPrimary(ctx context.Context, s *supervise.Session, address string) error {
-	err := await(ctx, s, direct(address), func(ctx context.Context, admin *mongo.Database) error {
+// awaitPrimary waits until the server that uri connects to is the primary of its replica set.
+func awaitPrimary(ctx context.Context, s *supervise.Session, uri string) error {
+	err := await(ctx, s, uri, func(ctx context.Context, admin *mongo.Database) error {
 		var hello struct{ IsWritablePrimary bool }
 		if err := admin.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil {
 			return err
@@ -63,6 +63,10 @@ func awaitPrimary(ctx context.Context, s *supervise.Session, address string) err
 		return fmt.Errorf("wait for the primary: %w", err)
 	}
 	return nil
+}
+
+func replicaSetURI(address string) string {
+	return "mongodb://" + address + "/?replicaSet=" + replicaSet
 }
 
 func direct(address string) string { return "mongodb://" + address + "/?directConnection=true" }

@@ -19,7 +19,7 @@ import (
 
 // places is where the programs are, or would be.
 type places struct {
-	cache, assets, kubernetesServer, mongodbServer, postgres, feedServer string
+	cache, assets, kubernetesServer, mongodbServer, ferretdb, postgres, feedServer string
 }
 
 // locate asks hack/testenv.sh, which alone decides where things are and of which version.
@@ -35,7 +35,7 @@ func locate() (places, error) {
 	var p places
 	fields := map[string]*string{
 		"cache": &p.cache, "assets": &p.assets, "kubernetes-server": &p.kubernetesServer,
-		"mongodb-server": &p.mongodbServer, "postgres": &p.postgres,
+		"mongodb-server": &p.mongodbServer, "ferretdb": &p.ferretdb, "postgres": &p.postgres,
 		"feed-server": &p.feedServer,
 	}
 	for line := range strings.Lines(string(out)) {

@@ -41,10 +41,26 @@ func StartMongoDBWithClock(ctx context.Context) (*Server, error) {
 	return startMongoDB(ctx, "-movable-clock")
 }
 
+// StartSecureMongoDB starts a MongoDB that speaks TLS only, and with users only. Address is a URI with the file of the authority that
+// signed the server's certificate, and with the password of an administrator, who can make users. It is a mongod on PATH or FerretDB
+// over PostgreSQL; the latter knows only who somebody is, and lets everybody do everything. MONGODB_URI is not looked at: certificates
+// and users of that server are not ours to make.
+func StartSecureMongoDB(ctx context.Context) (*Server, error) {
+	server, err := ownMongoDB(ctx, "-secure")
+	if err != nil && os.Getenv("MONGODB_URI") != "" {
+		return nil, fmt.Errorf("%w; this server is another than that of MONGODB_URI, and is made without that variable", err)
+	}
+	return server, err
+}
+
 func startMongoDB(ctx context.Context, flags ...string) (*Server, error) {
 	if uri := os.Getenv("MONGODB_URI"); uri != "" {
 		return used(uri), nil
 	}
+	return ownMongoDB(ctx, flags...)
+}
+
+func ownMongoDB(ctx context.Context, flags ...string) (*Server, error) {
 	places, err := locate()
 	if err != nil {
 		return nil, err
@@ -52,7 +68,7 @@ func startMongoDB(ctx context.Context, flags ...string) (*Server, error) {
 	if err := needs(places.mongodbServer); err != nil {
 		return nil, err
 	}
-	flags = append(flags, "-postgres", places.postgres)
+	flags = append(flags, "-postgres", places.postgres, "-ferretdb", places.ferretdb)
 	return started(start(ctx, "MongoDB", exec.Command(places.mongodbServer, flags...)))
 }
 
