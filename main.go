@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -30,6 +29,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
@@ -39,15 +39,12 @@ import (
 
 	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/controllers"
+	"github.com/mongolock/operator/pkg/connection"
 	"github.com/mongolock/operator/pkg/mongolock"
 	"github.com/mongolock/operator/pkg/resourcelock"
 )
 
 const (
-	// uriPeriod is how often the connection string is looked at again.
-	uriPeriod = 2 * time.Second
-	// closeTimeout bounds the end of the connection to MongoDB.
-	closeTimeout = 5 * time.Second
 	// clusterTimeout bounds the question which cluster this is, and suffixLength is the length of the answer.
 	clusterTimeout = 10 * time.Second
 	suffixLength   = 8
@@ -92,7 +89,7 @@ func parse(args []string, environment func(string) (string, bool)) (*settings, e
 	s := &settings{zap: zap.Options{StacktraceLevel: zapcore.PanicLevel}} // an error is one line, also while the store is gone
 	f := flag.NewFlagSet("manager", flag.ContinueOnError)
 	f.StringVar(&s.uriFile, "mongodb-uri-file", "", "File with the MongoDB connection string; it wins over the environment variable "+
-		"MONGODB_URI. Without either, the operator runs and says in the objects what is missing. It ends, to be started again, when the string changes.")
+		"MONGODB_URI. Without either, the operator runs and says in the objects what is missing. When the string in the file changes, it goes on with the new one.")
 	f.StringVar(&s.database, "mongodb-database", mongolock.DefaultDatabase, "Database that holds the locks.")
 	f.StringVar(&s.collection, "mongodb-collection", mongolock.DefaultCollection, "Collection that holds the locks.")
 	f.StringVar(&s.manager.Metrics.BindAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint; 0 switches it off.")
@@ -211,37 +208,61 @@ func (s *settings) validateKubernetes() error {
 }
 
 // run runs the operator until ctx ends or something fails. Without a usable connection string it runs all the same, and shows that in
-// the objects: they are where people look, and a crash loop would hide the reason in a log.
+// the objects: they are where people look, and a crash loop would hide the reason in a log. When the string changes, because the Secret
+// has come or its password was replaced, one manager follows another in this process.
 func run(ctx context.Context, s *settings, log logr.Logger) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	uri, client, err := s.connect(ctx)
+	source := &connection.Source{File: s.uriFile, URI: os.Getenv("MONGODB_URI"), Connect: s.connect, Log: log}
+	client, err := source.Open(ctx)
 	if err != nil {
 		log.Info("No usable MongoDB connection string; waiting for one", "reason", err.Error())
 		if errors.Is(err, mongolock.ErrUnreachable) { // DNS does not know the name in it
 			s.controller.WithoutStore = v1alpha1.ReasonStoreUnreachable
 		}
 	}
-	start, err := s.newManager(ctx, client, log)
-	if err != nil {
-		return err
+	for {
+		next, err := s.runManager(ctx, client, source, log)
+		if err != nil {
+			return err // leadership may be lost and something still at work: end at once
+		}
+		source.Close(ctx, client)
+		if next == nil {
+			return nil
+		}
+		log.Info("There is a new MongoDB connection string; going on with it")
+		client = next
 	}
-	go func() { // ends with ctx
-		s.awaitURI(ctx, uri, log)
+}
+
+// connect makes a client. The server is not asked yet; whatever it says later shows in the objects.
+func (s *settings) connect(ctx context.Context, uri string) (*mongolock.Client, error) {
+	return mongolock.Connect(ctx, uri, mongolock.WithDatabase(s.database), mongolock.WithCollection(s.collection),
+		mongolock.WithLogger(ctrl.Log.WithName("mongolock")), mongolock.WithDeferredCheck())
+}
+
+// runManager runs one manager until ctx ends, or until the source has another client, which it returns. By then everything that used the
+// present one has stopped, and leadership has been given up.
+func (s *settings) runManager(ctx context.Context, client *mongolock.Client, source *connection.Source, log logr.Logger) (*mongolock.Client, error) {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	start, err := s.newManager(running, client, log)
+	if err != nil {
+		return nil, err
+	}
+	found := make(chan *mongolock.Client, 1)
+	go func() { // ends with running
+		found <- source.Next(running, client)
 		stop()
 	}()
-	if err := start(ctx); err != nil {
-		return err // leadership may be lost and something still at work: end at once
+	if err := start(running); err != nil {
+		return nil, err
 	}
-	if client == nil {
-		return nil
+	stop()
+	next := <-found
+	if ctx.Err() != nil {
+		source.Close(ctx, next)
+		return nil, nil
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	if err := client.Close(closing); err != nil {
-		log.Info("The connection to MongoDB was not closed cleanly", "reason", err.Error())
-	}
-	return nil
+	return next, nil
 }
 
 // newManager sets up everything that runs, and returns what runs it. Without a client there is no leader election, and every replica
@@ -264,8 +285,10 @@ func (s *settings) newManager(ctx context.Context, client *mongolock.Client, log
 	if err := errors.Join(clientgoscheme.AddToScheme(opts.Scheme), v1alpha1.AddToScheme(opts.Scheme)); err != nil {
 		return nil, err
 	}
+	opts.Controller.SkipNameValidation = ptr.To(true) // there was a manager before, with a controller of the same name
+	controller := s.controller
 	if client != nil {
-		s.controller.Store = controllers.NewStore(client)
+		controller.Store = controllers.NewStore(client)
 	}
 	var lock *resourcelock.Lock
 	if client != nil && s.elect {
@@ -273,7 +296,7 @@ func (s *settings) newManager(ctx context.Context, client *mongolock.Client, log
 			return nil, fmt.Errorf("set up the leader election: %w", err)
 		}
 		log.Info("Leader election", "lock", lock.Describe(), "identity", lock.Identity())
-		s.controller.StandbyDelay = *opts.LeaseDuration
+		controller.StandbyDelay = *opts.LeaseDuration
 	}
 	mgr, err := ctrl.NewManager(restConfig, opts)
 	if err != nil {
@@ -285,7 +308,7 @@ func (s *settings) newManager(ctx context.Context, client *mongolock.Client, log
 		err = mgr.AddHealthzCheck("leadership", lock.Healthz) // should the process outlive its leadership for whatever reason
 	}
 	// Liveness does not ask for MongoDB: a restart would not bring it back.
-	if err := errors.Join(err, controllers.Setup(ctx, mgr, s.controller), mgr.AddHealthzCheck("ping", healthz.Ping)); err != nil {
+	if err := errors.Join(err, controllers.Setup(ctx, mgr, controller), mgr.AddHealthzCheck("ping", healthz.Ping)); err != nil {
 		return nil, fmt.Errorf("set up the controller: %w", err)
 	}
 	return start, nil
@@ -293,15 +316,14 @@ func (s *settings) newManager(ctx context.Context, client *mongolock.Client, log
 
 // newLock makes the lock that the leader holds, and has the manager elect with it.
 func (s *settings) newLock(ctx context.Context, opts *ctrl.Options, client *mongolock.Client, restConfig *rest.Config) (*resourcelock.Lock, error) {
-	election := s.election
-	if election.Name == "" {
+	if s.election.Name == "" { // asked once: the next manager need not
 		suffix, err := clusterSuffix(ctx, restConfig)
 		if err != nil {
 			return nil, err
 		}
-		election.Name = "operator-" + suffix
+		s.election.Name = "operator-" + suffix
 	}
-	return resourcelock.ConfigureManager(opts, client, election)
+	return resourcelock.ConfigureManager(opts, client, s.election)
 }
 
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
@@ -325,76 +347,4 @@ func clusterSuffix(ctx context.Context, restConfig *rest.Config) (string, error)
 			metav1.NamespaceSystem, suffixLength)
 	}
 	return string(namespace.UID[:suffixLength]), nil
-}
-
-// uri reads the connection string. Its errors do not contain it.
-func (s *settings) uri() (string, error) {
-	if s.uriFile == "" {
-		if uri := strings.TrimSpace(os.Getenv("MONGODB_URI")); uri != "" {
-			return uri, nil
-		}
-		return "", errors.New("neither --mongodb-uri-file nor MONGODB_URI is set")
-	}
-	content, err := os.ReadFile(s.uriFile)
-	if err != nil {
-		var failure *fs.PathError // which has the name too
-		if errors.As(err, &failure) {
-			err = failure.Err
-		}
-		return "", fmt.Errorf("the file of --mongodb-uri-file cannot be read: %w", err)
-	}
-	if uri := strings.TrimSpace(string(content)); uri != "" {
-		return uri, nil
-	}
-	return "", errors.New("the file of --mongodb-uri-file is empty")
-}
-
-// connect makes a client of the connection string. The server is not asked yet; whatever it says later shows in the objects.
-func (s *settings) connect(ctx context.Context) (uri string, client *mongolock.Client, err error) {
-	uri, err = s.uri()
-	if err != nil {
-		return "", nil, err
-	}
-	client, err = mongolock.Connect(ctx, uri, mongolock.WithDatabase(s.database), mongolock.WithCollection(s.collection),
-		mongolock.WithLogger(ctrl.Log.WithName("mongolock")), mongolock.WithDeferredCheck())
-	if err != nil {
-		return "", nil, err
-	}
-	return uri, client, nil
-}
-
-// awaitURI returns when there is another usable connection string than the one in use, because the Secret has come or its password
-// was changed, or when ctx ends. The operator ends then, without an error, and Kubernetes starts it again with the new string. So the
-// rest of the program may take for granted that there is one client, and there is one way to start.
-func (s *settings) awaitURI(ctx context.Context, used string, log logr.Logger) {
-	refused := ""
-	if used == "" {
-		refused, _ = s.uri() // told already
-	}
-	ticker := time.NewTicker(uriPeriod)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		uri, err := s.uri()
-		if err != nil || uri == used {
-			continue
-		}
-		_, client, err := s.connect(ctx)
-		if err != nil { // no better than what we have
-			if uri != refused {
-				refused = uri
-				log.Info("The new MongoDB connection string cannot be used; going on without it", "reason", err.Error())
-			}
-			continue
-		}
-		log.Info("There is a new MongoDB connection string; ending, to be started again with it")
-		if err := client.Close(ctx); err != nil {
-			log.V(1).Info("The trial client was not closed cleanly", "reason", err.Error())
-		}
-		return
-	}
 }
