@@ -15,7 +15,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -36,6 +38,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/controllers"
@@ -94,6 +97,10 @@ func parse(args []string, environment func(string) (string, bool)) (*settings, e
 	f.StringVar(&s.collection, "mongodb-collection", mongolock.DefaultCollection, "Collection that holds the locks.")
 	f.StringVar(&s.manager.Metrics.BindAddress, "metrics-bind-address", ":8443", "Address of the metrics endpoint; 0 switches it off.")
 	f.BoolVar(&s.manager.Metrics.SecureServing, "metrics-secure", true, "Serve metrics over HTTPS, to those whom the API server lets read them.")
+	f.StringVar(&s.manager.Metrics.CertDir, "metrics-cert-path", "", "Folder with the certificate of the metrics endpoint and its key, which are read again when "+
+		"they change; by default one is made at the start that nobody has signed.")
+	f.StringVar(&s.manager.Metrics.CertName, "metrics-cert-name", "tls.crt", "File of that certificate.")
+	f.StringVar(&s.manager.Metrics.KeyName, "metrics-cert-key", "tls.key", "File of that key.")
 	f.BoolVar(&s.http2, "enable-http2", false, "Serve metrics over HTTP/2 too.")
 	f.StringVar(&s.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 switches them off.")
 	f.BoolVar(&s.elect, "leader-elect", true, "Elect a leader in MongoDB, so that several replicas can run.")
@@ -278,6 +285,9 @@ func (s *settings) newManager(ctx context.Context, client *mongolock.Client, log
 	if opts.Metrics.SecureServing {
 		opts.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
+	if err := checkCertificate(&opts.Metrics); err != nil {
+		return nil, err
+	}
 	if !s.http2 {
 		opts.Metrics.TLSOpts = append(opts.Metrics.TLSOpts, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} })
 	}
@@ -312,6 +322,23 @@ func (s *settings) newManager(ctx context.Context, client *mongolock.Client, log
 		return nil, fmt.Errorf("set up the controller: %w", err)
 	}
 	return start, nil
+}
+
+// checkCertificate makes sure that there is a certificate where one is promised: the manager would make another without a word. The error
+// does not repeat where that is.
+func checkCertificate(m *server.Options) error {
+	if m.CertDir == "" || !m.SecureServing {
+		return nil
+	}
+	_, err := tls.LoadX509KeyPair(filepath.Join(m.CertDir, m.CertName), filepath.Join(m.CertDir, m.KeyName))
+	var failure *fs.PathError
+	if errors.As(err, &failure) {
+		err = failure.Err
+	}
+	if err != nil {
+		return fmt.Errorf("the certificate of --metrics-cert-path, --metrics-cert-name and --metrics-cert-key cannot be used: %w", err)
+	}
+	return nil
 }
 
 // newLock makes the lock that the leader holds, and has the manager elect with it.

@@ -8,11 +8,8 @@ SPDX-License-Identifier: Apache-2.0
 package main
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -42,7 +39,7 @@ const (
 var shortLease = []string{"--leader-election-lease-duration=4s", "--leader-election-renew-deadline=3s", "--leader-election-retry-period=500ms"}
 
 func TestMain(m *testing.M) {
-	servertest.Run(m, servertest.MongoDB, servertest.Kubernetes)
+	servertest.RunThen(m, searchSecrets, servertest.MongoDB, servertest.Kubernetes)
 }
 
 func TestParse(t *testing.T) {
@@ -116,6 +113,8 @@ func TestOperator(t *testing.T) {
 	t.Run("missing file", c.testMissingFile)
 	t.Run("unreachable", c.testUnreachable)
 	t.Run("wrong password", c.testWrongPassword)
+	t.Run("secure store", c.testSecureStore)
+	t.Run("metrics certificate", c.testMetricsCertificate)
 	t.Run("unknown name", c.testUnknownName)
 	t.Run("leadership lost", c.testLeadershipLost)
 	t.Run("no cluster id", c.testNoClusterID)
@@ -228,51 +227,6 @@ func (c *cluster) testReplicas(t *testing.T) {
 	}
 }
 
-// Metrics are for those whom the API server lets read them.
-func (c *cluster) testMetrics(t *testing.T, o *operator) {
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
-	scrape := func(token string) (int, string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+o.metrics+"/metrics", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if token != "" {
-			request.Header.Set("Authorization", "Bearer "+token)
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close() //nolint:errcheck // read to its end
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(body)
-	}
-	if status, _ := scrape(""); status != http.StatusUnauthorized {
-		t.Errorf("metrics without a token: %d", status)
-	}
-	if status, _ := scrape(c.token); status != http.StatusForbidden {
-		t.Errorf("metrics with a token without the right: %d", status)
-	}
-	kubectl(t, "create", "serviceaccount", "scraper", "-n", system)
-	kubectl(t, "create", "clusterrolebinding", "scraper", "--clusterrole=mongolock-metrics-reader", "--serviceaccount="+system+":scraper")
-	token := strings.TrimSpace(kubectl(t, "create", "token", "scraper", "-n", system))
-	var body string
-	await(t, "metrics with a token that has the right", func() bool {
-		var status int
-		status, body = scrape(token)
-		return status == http.StatusOK
-	})
-	for _, line := range []string{"mongolock_store_up 1", `mongolock_transitions_total{type="acquired"}`, `mongolock_status_writes_total{cause="mirror"}`,
-		"mongolock_feed_lag_seconds_count", `leader_election_master_status{name="mongolock-system/` + c.leader + `"} 1`} {
-		if !strings.Contains(body, line) {
-			t.Errorf("no %q in the metrics", line)
-		}
-	}
-}
-
 // Without the file the operator says so in the objects, and goes on with it when it comes.
 func (c *cluster) testMissingFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "uri")
@@ -303,10 +257,9 @@ func (c *cluster) testUnreachable(t *testing.T) {
 	o.serves(t, "/healthz")
 	o.serves(t, "/readyz")
 	o.stop(t, 0)
-	o.keepsSecret(t, "sesame")
 }
 
-// A wrong password shows, and appears nowhere.
+// A wrong password shows.
 func (c *cluster) testWrongPassword(t *testing.T) {
 	uri, err := url.Parse(servertest.MongoDBURI())
 	if err != nil {
@@ -317,10 +270,6 @@ func (c *cluster) testWrongPassword(t *testing.T) {
 	waitForReason(t, "StoreUnauthorized")
 	o.serves(t, "/healthz")
 	o.stop(t, 0)
-	o.keepsSecret(t, "open-sesame")
-	if out := kubectl(t, "get", "dlock,events", "-A", "-o", "yaml"); strings.Contains(out, "open-sesame") {
-		t.Error("the password is in an object or an event")
-	}
 }
 
 // A name that DNS does not know is not taken for a string that is missing.
@@ -329,7 +278,6 @@ func (c *cluster) testUnknownName(t *testing.T) {
 	waitForReason(t, "StoreUnreachable")
 	o.serves(t, "/healthz")
 	o.stop(t, 0)
-	o.keepsSecret(t, "sesame")
 }
 
 // A leader that loses the lock ends with an error: its standby may lead already.

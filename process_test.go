@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -21,6 +20,7 @@ import (
 
 // operator is a running operator.
 type operator struct {
+	test            string
 	cmd             *exec.Cmd
 	ended           chan struct{}
 	metrics, probes string
@@ -55,7 +55,11 @@ func (c *cluster) start(t *testing.T, environment []string, args ...string) *ope
 // start starts an operator. It is killed when the test ends, if it has not ended by then.
 func start(t *testing.T, cmd *exec.Cmd, environment []string) *operator {
 	t.Helper()
-	o := &operator{cmd: cmd, ended: make(chan struct{})}
+	o := &operator{test: t.Name(), cmd: cmd, ended: make(chan struct{})}
+	known.addFrom(environment, cmd.Args)
+	started.Lock()
+	started.operators = append(started.operators, o)
+	started.Unlock()
 	o.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
 	o.cmd.Stdout, o.cmd.Stderr = o, o
 	if err := o.cmd.Start(); err != nil {
@@ -68,6 +72,7 @@ func start(t *testing.T, cmd *exec.Cmd, environment []string) *operator {
 	t.Cleanup(func() {
 		_ = o.cmd.Process.Kill()
 		<-o.ended
+		known.addFrom(nil, cmd.Args) // the file may have come, or changed
 		if t.Failed() {
 			t.Logf("the operator's log:\n%s", o.log())
 		}
@@ -112,11 +117,4 @@ func (o *operator) serves(t *testing.T, path string) {
 		}
 		return response.Body.Close() == nil && response.StatusCode == http.StatusOK
 	})
-}
-
-func (o *operator) keepsSecret(t *testing.T, secret string) {
-	t.Helper()
-	if strings.Contains(o.log(), secret) {
-		t.Errorf("the log has the password:\n%s", o.log())
-	}
 }

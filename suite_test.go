@@ -91,7 +91,12 @@ func applySamples(t *testing.T, leader string) {
 
 func connect(t *testing.T, database string) *mongolock.Client {
 	t.Helper()
-	client, err := mongolock.Connect(t.Context(), servertest.MongoDBURI(), mongolock.WithDatabase(database))
+	return connectTo(t, servertest.MongoDBURI(), database)
+}
+
+func connectTo(t *testing.T, uri, database string) *mongolock.Client {
+	t.Helper()
+	client, err := mongolock.Connect(t.Context(), uri, mongolock.WithDatabase(database))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,11 @@ import (
 	"github.com/mongolock/operator/hack/servers"
 )
 
-// startTimeout bounds the start of all servers.
-const startTimeout = 3 * time.Minute
+const (
+	// startTimeout bounds the start of all servers, and lastTimeout the look after all tests.
+	startTimeout = 3 * time.Minute
+	lastTimeout  = time.Minute
+)
 
 // A Need is a server that a package's tests run on.
 type Need int
@@ -42,10 +45,15 @@ var running = map[Need]*servers.Server{}
 // Run is the body of TestMain: it starts what is needed, runs the tests, checks that they left no goroutine, stops the
 // servers and exits. A process that only runs fuzz targets gets no servers: none of them may need one.
 func Run(m *testing.M, needs ...Need) {
+	RunThen(m, func(context.Context) error { return nil }, needs...)
+}
+
+// RunThen is Run with a last look: it is called when all tests have run, while the servers still serve.
+func RunThen(m *testing.M, last func(context.Context) error, needs ...Need) {
 	if fuzzing() {
 		os.Exit(m.Run())
 	}
-	os.Exit(run(m, needs))
+	os.Exit(run(m, last, needs))
 }
 
 // MongoDBURI is the URI of the MongoDB. The package's TestMain has to name that need.
@@ -74,7 +82,7 @@ func given(address, need string) string {
 	return address
 }
 
-func run(m *testing.M, needs []Need) (code int) {
+func run(m *testing.M, last func(context.Context) error, needs []Need) (code int) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 
@@ -101,6 +109,12 @@ func run(m *testing.M, needs []Need) (code int) {
 	}
 
 	code = m.Run()
+	ctx, stopLooking := context.WithTimeout(context.Background(), lastTimeout)
+	defer stopLooking()
+	if err := last(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "servertest: after all tests:", err)
+		code = 1
+	}
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, "servertest: the tests left goroutines:", err)
