@@ -73,6 +73,10 @@ tidy: ## Run go mod tidy in every module.
 verify: controller-gen kustomize golangci-lint helm promtool ## Check generated files, manifests, chart, alerts, format, vet, lint and go.mod of all modules.
 	@hack/verify.sh
 
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what the product calls; needs the network for their database, takes ARGS.
+	@hack/vuln.sh $(ARGS)
+
 ##@ Test
 
 .PHONY: testenv
