@@ -67,8 +67,8 @@ func showLock(s *v1alpha1.DistributedLockStatus, state mongolock.State) {
 	holders := slices.Clone(state.Holders)
 	slices.SortFunc(holders, func(a, b mongolock.Holder) int { return cmp.Compare(a.Token, b.Token) })
 	s.State, s.Holder, s.Holders = v1alpha1.StateFree, "", nil
-	s.HolderCount = int32(len(holders))
-	s.WaiterCount = int32(len(state.Waiters))
+	s.HolderCount = int32(len(holders))       //nolint:gosec // no more than fit into a document
+	s.WaiterCount = int32(len(state.Waiters)) //nolint:gosec // at most mongolock.MaxWaiters
 	showPolicy(s, state)
 	for _, h := range holders[:min(len(holders), v1alpha1.MaxHolders)] {
 		s.State = v1alpha1.StateHeld

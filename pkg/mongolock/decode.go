@@ -109,7 +109,7 @@ func (d *decoder) value(v bson.RawValue, into any) {
 	case *int:
 		*into = int(d.number(v, math.MinInt32, math.MaxInt32))
 	case *int32:
-		*into = int32(d.number(v, 0, math.MaxInt32))
+		*into = int32(d.number(v, 0, math.MaxInt32)) //nolint:gosec // within these bounds
 	case *int64:
 		*into = d.number(v, 0, math.MaxInt64)
 	case *time.Time:

@@ -146,7 +146,8 @@ func (p Policy) validate() error {
 
 // stored is the policy without shorthands, as a document has it.
 func (p Policy) stored() policy {
-	s := policy{Capacity: int32(cmp.Or(p.Capacity, 1)), Suspended: p.Suspended, MaxLease: cmp.Or(p.MaxLease, MaxLease).Milliseconds()}
+	capacity := int32(cmp.Or(p.Capacity, 1)) //nolint:gosec // validated: at most MaxCapacity
+	s := policy{Capacity: capacity, Suspended: p.Suspended, MaxLease: cmp.Or(p.MaxLease, MaxLease).Milliseconds()}
 	s.Retain = p.Retain || s != policy{Capacity: 1, MaxLease: MaxLease.Milliseconds()}
 	return s
 }

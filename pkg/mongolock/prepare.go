@@ -64,7 +64,7 @@ func isMongoDB(ctx context.Context, db *mongo.Database) (bool, error) {
 
 // ensureIndexes creates the indexes; where the TTL index stands with another period, that is changed, unless grace is 0.
 func (s *mongoStore) ensureIndexes(ctx context.Context, grace time.Duration) error {
-	seconds := int32(cmp.Or(grace, DefaultGrace) / time.Second)
+	seconds := int32(cmp.Or(grace, DefaultGrace) / time.Second) //nolint:gosec // validated: at most maxGrace
 	ttl := mongo.IndexModel{
 		Keys: bson.D{{Key: "state.purgeAt", Value: 1}},
 		// Partial: in a collection that is not ours alone, other documents may have such a field too.

@@ -82,9 +82,8 @@ func (t *templates) get(key string, tokens int, pipeline func() bson.A) *templat
 // newTemplate panics if the marks are not where they must be: with one that is left, all grants of the process would have the same id.
 func newTemplate(stage any, tokens int) *template {
 	raw := marshal(stage)
-	t := &template{
-		stage: raw, ids: find(raw, []byte(markID)), tokens: find(raw, binary.LittleEndian.AppendUint64(nil, uint64(markToken))),
-	}
+	mark := binary.LittleEndian.AppendUint64(nil, uint64(markToken)) //nolint:gosec // the same 8 bytes
+	t := &template{stage: raw, ids: find(raw, []byte(markID)), tokens: find(raw, mark)}
 	if len(t.ids) != 1 || len(t.tokens) != tokens {
 		panic("mongolock: a pipeline does not have the id and the token that its template needs")
 	}
@@ -98,7 +97,7 @@ func (t *template) fill(id string, token int64) any {
 		copy(stage[at:at+len(markID)], id)
 	}
 	for _, at := range t.tokens {
-		binary.LittleEndian.PutUint64(stage[at:], uint64(token))
+		binary.LittleEndian.PutUint64(stage[at:], uint64(token)) //nolint:gosec // the same 8 bytes
 	}
 	return []bson.Raw{stage}
 }
