@@ -232,11 +232,12 @@ func run(ctx context.Context, s *settings, log logr.Logger) error {
 			return err // leadership may be lost and something still at work: end at once
 		}
 		source.Close(ctx, client)
-		if next == nil {
+		client = next
+		if client == nil || ctx.Err() != nil {
+			source.Close(ctx, client)
 			return nil
 		}
 		log.Info("There is a new MongoDB connection string; going on with it")
-		client = next
 	}
 }
 
@@ -264,12 +265,7 @@ func (s *settings) runManager(ctx context.Context, client *mongolock.Client, sou
 		return nil, err
 	}
 	stop()
-	next := <-found
-	if ctx.Err() != nil {
-		source.Close(ctx, next)
-		return nil, nil
-	}
-	return next, nil
+	return <-found, nil
 }
 
 // newManager sets up everything that runs, and returns what runs it. Without a client there is no leader election, and every replica

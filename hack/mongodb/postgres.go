@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/mongolock/operator/hack/supervise"
 )
@@ -107,19 +106,11 @@ func (p *postgres) start(ctx context.Context) error {
 
 // awaitSocket waits until PostgreSQL accepts connections. It may still refuse to serve them for an instant.
 func awaitSocket(ctx context.Context, s *supervise.Session) error {
-	tick := time.NewTicker(retryEvery)
-	defer tick.Stop()
-	for {
+	return retry(ctx, s, func(context.Context) error {
 		conn, err := net.Dial("unix", socketFolder+"/.s.PGSQL.5432")
-		if err == nil {
-			return conn.Close()
+		if err != nil {
+			return err
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
-		case reason := <-s.Ended():
-			return reason
-		case <-tick.C:
-		}
-	}
+		return conn.Close()
+	})
 }

@@ -78,7 +78,7 @@ func ping(ctx context.Context, s *supervise.Session, uri string) error {
 	})
 }
 
-// await calls step until it succeeds, the context ends or a process of the session ends.
+// await is retry with a client of the server at uri.
 func await(ctx context.Context, s *supervise.Session, uri string, step func(context.Context, *mongo.Database) error) error {
 	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetServerSelectionTimeout(time.Second))
 	if err != nil {
@@ -86,11 +86,16 @@ func await(ctx context.Context, s *supervise.Session, uri string, step func(cont
 	}
 	defer client.Disconnect(ctx) //nolint:errcheck // this program's own connections end with it at the latest
 
+	return retry(ctx, s, func(ctx context.Context) error { return step(ctx, client.Database("admin")) })
+}
+
+// retry calls step until it succeeds, the context ends or a process of the session ends.
+func retry(ctx context.Context, s *supervise.Session, step func(context.Context) error) error {
 	tick := time.NewTicker(retryEvery)
 	defer tick.Stop()
 	for {
 		stepCtx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := step(stepCtx, client.Database("admin"))
+		err := step(stepCtx)
 		cancel()
 		if err == nil {
 			return nil

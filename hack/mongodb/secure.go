@@ -47,7 +47,8 @@ func startSecureFerretDB(ctx context.Context, s *supervise.Session, root, progra
 		return "", fmt.Errorf("make the certificates: %w", err)
 	}
 	password := rand.Text()
-	if err := makeAdministrator(ctx, password); err != nil {
+	err = retry(ctx, s, func(ctx context.Context) error { return makeAdministrator(ctx, password) })
+	if err != nil {
 		return "", fmt.Errorf("make the first user: %w", err)
 	}
 	port, err := freePort()
@@ -81,7 +82,8 @@ func startSecureFerretDB(ctx context.Context, s *supervise.Session, root, progra
 	return uri, ping(ctx, s, uri)
 }
 
-// makeAdministrator makes the first user, in PostgreSQL: FerretDB lets nobody in without one.
+// makeAdministrator makes the first user, in PostgreSQL: FerretDB lets nobody in without one. PostgreSQL
+// may still refuse to.
 func makeAdministrator(ctx context.Context, password string) error {
 	db, err := pgx.Connect(ctx, postgresAddress)
 	if err != nil {
