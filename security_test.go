@@ -37,15 +37,14 @@ func (c *cluster) testSecureStore(t *testing.T) {
 // What is wrong with a connection shows in the objects.
 func (c *cluster) testRefusals(t *testing.T, m *secureMongoDB) {
 	m.createUser(t, "right", "hunter2-right")
-	right := m.uri(t, url.UserPassword("right", "hunter2-right"), nil)
 	// The reasons alternate, so that each is seen to come.
 	for _, tt := range []struct{ name, uri, reason string }{
+		{"right password", m.uri(t, url.UserPassword("right", "hunter2-right"), nil), "Mirrored"},
 		{"wrong password", m.uri(t, url.UserPassword("right", "hunter2-wrong"), nil), "StoreUnauthorized"},
 		{"another authority", m.uri(t, url.UserPassword("right", "hunter2-right"), url.Values{"tls": {"true"}, "tlsCAFile": {c.authority(t)}}), "StoreUnreachable"},
 		{"unknown user", m.uri(t, url.UserPassword("nobody", "hunter2-right"), nil), "StoreUnauthorized"},
 		{"without TLS", m.uri(t, url.UserPassword("right", "hunter2-right"), url.Values{"directConnection": {"true"}}), "StoreUnreachable"},
 		{"no user", m.uri(t, nil, nil), "StoreUnauthorized"},
-		{"right password", right, "Mirrored"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := c.start(t, nil, append([]string{"--mongodb-uri-file=" + writeFile(t, tt.uri)}, shortLease...)...)
