@@ -42,8 +42,8 @@ import (
 
 	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/controllers"
-	"github.com/mongolock/operator/pkg/mongolock/connection"
 	"github.com/mongolock/operator/pkg/mongolock"
+	"github.com/mongolock/operator/pkg/mongolock/connection"
 	"github.com/mongolock/operator/pkg/resourcelock"
 )
 

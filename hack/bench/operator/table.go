@@ -31,15 +31,6 @@ func number(x *float64) string {
 	return fmt.Sprintf("%.4g", *x)
 }
 
-// cpu is what a part of the benchmark used of one processor.
-func (w *window) cpu(part string) string {
-	used, ok := w.CPU[part]
-	if !ok {
-		return nothing
-	}
-	return number(&used)
-}
-
 // part is a row of the part of a result that of returns; nil is what was not measured.
 func part[T any](name string, of func(*result) *T, show func(*T) string) row {
 	return row{name, func(r *result) string {
