@@ -31,7 +31,7 @@ func TestAudit(t *testing.T) {
 	r := newReconciling(t, true, mirrored(acquiredByA))
 	r.see(healthy, acquiredByA)
 	queue := &recordingQueue{}
-	wake := &waker{cache: r.client, log: logr.Discard()}
+	wake := newWaker(r.client, r.clock, logr.Discard())
 	if err := wake.attach(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/util/workqueue"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -145,7 +146,7 @@ func (q *recordedIDs) Add(id string) { q.ids = append(q.ids, id) }
 // After an outage the discovery looks at the locks that exist, and at those of the objects: they may have been purged meanwhile.
 func TestDiscoveryIsWokenAfterAnOutage(t *testing.T) {
 	lock := newLock("")
-	wake := &waker{cache: fake.NewClientBuilder().WithScheme(scheme).WithObjects(lock).Build(), log: logr.Discard()}
+	wake := newWaker(fake.NewClientBuilder().WithScheme(scheme).WithObjects(lock).Build(), clocktesting.NewFakeClock(t0), logr.Discard())
 	if err := wake.attach(t.Context(), &recordingQueue{}); err != nil {
 		t.Fatal(err)
 	}

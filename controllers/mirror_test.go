@@ -40,7 +40,7 @@ func newMirroring(t *testing.T, store Store, names ...string) *mirroring {
 		builder.WithObjects(lock)
 	}
 	queue := priorityqueue.New[reconcile.Request]("test-" + t.Name())
-	wake := &waker{cache: builder.Build(), log: logr.Discard()}
+	wake := newWaker(builder.Build(), clock.RealClock{}, logr.Discard())
 	if err := wake.attach(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func newReconciling(t *testing.T, leads bool, lock *v1alpha1.DistributedLock) *r
 		WithIndex(&v1alpha1.DistributedLock{}, lockIDIndex, lockIDs).Build()
 	return &reconciling{T: t, clock: clk, events: recorder, key: client.ObjectKeyFromObject(lock), Reconciler: &Reconciler{
 		client: api, recorder: recorder, claims: &claims{objects: api}, clock: clk, elected: elected, memory: newMemory(), budget: newEventBudget(clk),
-		mirror: newMirror(nil, clk, logr.Discard(), &waker{cache: api}),
+		mirror: newMirror(nil, clk, logr.Discard(), newWaker(api, clk, logr.Discard())),
 	}}
 }
 

@@ -70,7 +70,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 		return fmt.Errorf("index objects by lock id: %w", err)
 	}
 	log := mgr.GetLogger().WithName("mirror")
-	wake := &waker{cache: mgr.GetCache(), log: log, everything: opts.MirrorUndeclared != ""}
+	wake := newWaker(mgr.GetCache(), clock.RealClock{}, log)
+	wake.everything = opts.MirrorUndeclared != ""
 	mirror := newMirror(opts.Store, clock.RealClock{}, log, wake)
 	if opts.WithoutStore != "" {
 		mirror.without = opts.WithoutStore

@@ -10,12 +10,14 @@ package controllers
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -23,9 +25,11 @@ import (
 )
 
 const (
-	// window is how long a change waits for more of the same object: the queue keeps the earliest due time, so a burst becomes one
-	// reconcile, and the transitions of a lock cause about ten writes a second at most.
+	// window is the least time between two looks at an object for changes of its lock: the first change of a calm lock is looked at at
+	// once, and what follows within the window is one look more, so that a busy lock causes about ten writes a second at most.
 	window = 100 * time.Millisecond
+	// manyRecent is from how many recent looks on the old ones are dropped.
+	manyRecent = 1000
 	// queueWindow is how long a change of a lock's queue waits: how many wait is worth knowing, and not a write each time.
 	queueWindow = 5 * time.Second
 
@@ -45,6 +49,7 @@ func lockIDs(o client.Object) []string {
 // waker puts objects into the controller's queue. It never waits: the queue is not bounded, and keeps one entry per object.
 type waker struct {
 	cache client.Reader
+	clock clock.PassiveClock
 	log   logr.Logger
 	// everything: all locks are wanted, also those without an object, and the discovery is told of them.
 	everything bool
@@ -52,6 +57,12 @@ type waker struct {
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 	ids   workqueue.TypedRateLimitingInterface[string] // of the discovery
+	// recent is when locks were last woken, or are about to be.
+	recent map[string]time.Time
+}
+
+func newWaker(cache client.Reader, c clock.PassiveClock, log logr.Logger) *waker {
+	return &waker{cache: cache, clock: c, log: log, recent: map[string]time.Time{}}
 }
 
 // attach is the start of the controller's source: it hands over the queue. What happened before is not lost, because every object is
@@ -86,10 +97,30 @@ func (w *waker) locks() workqueue.TypedRateLimitingInterface[string] {
 
 // lock wakes the objects that mirror a lock.
 func (w *waker) lock(ctx context.Context, id string) {
-	w.add(ctx, window, 0, client.MatchingFields{lockIDIndex: id})
+	after := w.pace(id)
+	w.add(ctx, after, 0, client.MatchingFields{lockIDIndex: id})
 	if queue := w.locks(); queue != nil {
-		queue.AddAfter(id, window)
+		queue.AddAfter(id, after)
 	}
+}
+
+// pace tells how long a lock's wake-up waits, so that two of them are a window apart.
+func (w *waker) pace(id string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.clock.Now()
+	if len(w.recent) > manyRecent {
+		maps.DeleteFunc(w.recent, func(_ string, at time.Time) bool { return now.Sub(at) >= window })
+	}
+	next := w.recent[id].Add(window)
+	switch last := w.recent[id]; {
+	case last.After(now):
+		next = last // that look sees this change, too
+	case next.Before(now):
+		next = now
+	}
+	w.recent[id] = next
+	return next.Sub(now)
 }
 
 // lockLater wakes them in a while.
