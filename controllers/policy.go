@@ -162,7 +162,7 @@ func (r *Reconciler) letGo(ctx context.Context, lock *v1alpha1.DistributedLock, 
 	case health.Phase == Settling || left > 0:
 		return ctrl.Result{RequeueAfter: again}, nil
 	default:
-		note = "MongoDB could not be reached in time, and keeps the lock's policy: make the object again and delete it to clear that"
+		note = "MongoDB could not be reached in time, and may keep the lock's policy: make the object again and delete it to clear that"
 	}
 	if err := r.setFinalizer(ctx, lock, false); err != nil {
 		return retried(err)

@@ -20,11 +20,12 @@ import (
 func TestPace(t *testing.T) {
 	clk := clocktesting.NewFakeClock(t0)
 	w := newWaker(nil, clk, logr.Discard())
-	for _, step := range []struct{ at, wait time.Duration }{
+	const ms = time.Millisecond
+	for _, step := range []struct{ at, wait int }{
 		{0, 0}, {10, 90}, {50, 50}, {99, 1}, {100, 100}, {150, 50}, {199, 1}, {350, 0}, {449, 1}, {550, 0}, {650, 0}, {651, 99},
 	} {
-		clk.SetTime(t0.Add(step.at * time.Millisecond))
-		if got := w.pace("a"); got != step.wait*time.Millisecond {
+		clk.SetTime(t0.Add(time.Duration(step.at) * ms))
+		if got := w.pace("a"); got != time.Duration(step.wait)*ms {
 			t.Errorf("at %d ms it waits %s, want %d ms", step.at, got, step.wait)
 		}
 		if got := w.pace(fmt.Sprint("other-", step.at)); got != 0 {
