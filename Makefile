@@ -24,6 +24,7 @@ KUSTOMIZE := $(LOCALBIN)/kustomize
 GOLANGCI_LINT := $(LOCALBIN)/golangci-lint
 HELM := $(LOCALBIN)/helm
 PROMTOOL := $(LOCALBIN)/promtool
+CRD_REF_DOCS := $(LOCALBIN)/crd-ref-docs
 
 comma := ,
 
@@ -53,6 +54,11 @@ manifests: controller-gen ## Generate the CRD and the operator's role from the m
 generate: controller-gen ## Generate the DeepCopy methods of the API types.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
+.PHONY: api-docs
+api-docs: crd-ref-docs ## Generate docs/api.md from the comments of the API types.
+	@$(CRD_REF_DOCS) --source-path=api --config=hack/tools/crd-ref-docs/config.yaml --templates-dir=hack/tools/crd-ref-docs/templates \
+		--renderer=markdown --output-path=docs/api.md --log-level=ERROR
+
 .PHONY: fmt
 fmt: ## Format all Go code.
 	gofmt -w .
@@ -70,7 +76,7 @@ tidy: ## Run go mod tidy in every module.
 	@for module in $(MODULES); do echo "go mod tidy: $$module"; (cd "$$module" && go mod tidy); done
 
 .PHONY: verify
-verify: controller-gen kustomize golangci-lint helm promtool ## Check generated files, manifests, chart, alerts, format, vet, lint and go.mod of all modules.
+verify: controller-gen kustomize golangci-lint helm promtool crd-ref-docs ## Check generated files, manifests, chart, alerts, format, vet, lint and go.mod of all modules.
 	@hack/verify.sh
 
 .PHONY: vuln
@@ -218,16 +224,18 @@ undeploy: kustomize ## Remove all DistributedLock objects, then what deploy inst
 
 ##@ Tools
 
-.PHONY: controller-gen kustomize golangci-lint helm promtool
+.PHONY: controller-gen kustomize golangci-lint helm promtool crd-ref-docs
 controller-gen: $(CONTROLLER_GEN) ## Build controller-gen into bin/.
 kustomize: $(KUSTOMIZE) ## Build kustomize into bin/.
 golangci-lint: $(GOLANGCI_LINT) ## Build golangci-lint into bin/ (minutes the first time).
 helm: $(HELM) ## Build helm into bin/ (minutes the first time).
 promtool: $(PROMTOOL) ## Build promtool into bin/ (minutes the first time).
+crd-ref-docs: $(CRD_REF_DOCS) ## Build crd-ref-docs into bin/.
 
 # Pinned in a go.mod; built once per machine and linked.
 $(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT): hack/tools/go.mod
 $(HELM): hack/tools/helm/go.mod
 $(PROMTOOL): hack/tools/promtool/go.mod
-$(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) $(HELM) $(PROMTOOL):
+$(CRD_REF_DOCS): hack/tools/crd-ref-docs/go.mod
+$(CONTROLLER_GEN) $(KUSTOMIZE) $(GOLANGCI_LINT) $(HELM) $(PROMTOOL) $(CRD_REF_DOCS):
 	@hack/tools/build.sh $(@F)

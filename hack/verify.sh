@@ -39,6 +39,15 @@ generated() {
 	fi
 }
 
+api_reference() {
+	cp docs/api.md "$scratch/api.md" || return
+	make api-docs || return
+	if ! diff -u "$scratch/api.md" docs/api.md; then
+		echo "docs/api.md was out of date and has now been generated anew: commit it."
+		return 1
+	fi
+}
+
 formatted() {
 	local files
 	files=$(gofmt -l .)
@@ -92,6 +101,7 @@ cross_build() {
 }
 
 check "generated files" generated
+check "docs/api.md" api_reference
 check "kustomize build" manifests_build
 check "chart" chart
 check "alerts" alerts

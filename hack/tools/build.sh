@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts one tool of a go.mod below this folder into bin/. It is built once per machine and version: bin/ only has a link.
-# usage: hack/tools/build.sh controller-gen|kustomize|golangci-lint|helm|promtool
+# usage: hack/tools/build.sh controller-gen|kustomize|golangci-lint|helm|promtool|crd-ref-docs
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 bin=$(cd ../.. && pwd)/bin
@@ -15,8 +15,9 @@ promtool)
 	module=promtool package=github.com/prometheus/prometheus/cmd/promtool takes="about 2 minutes on two cores"
 	tags=remove_all_sd # the clients of some twenty clouds, of no use to check rules
 	;;
+crd-ref-docs) module=crd-ref-docs package=github.com/elastic/crd-ref-docs takes="half a minute" ;;
 *)
-	echo "build.sh: unknown tool '$tool': want controller-gen, kustomize, golangci-lint, helm or promtool" >&2
+	echo "build.sh: unknown tool '$tool': want controller-gen, kustomize, golangci-lint, helm, promtool or crd-ref-docs" >&2
 	exit 2
 	;;
 esac

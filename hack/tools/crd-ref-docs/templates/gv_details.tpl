@@ -1,0 +1,8 @@
+{{- define "gvDetails" -}}
+## {{ .GroupVersionString }}
+
+{{ .Doc | replace "<" "&lt;" }}
+{{ range .SortedTypes }}
+{{- template "type" . }}
+{{- end }}
+{{- end -}}
