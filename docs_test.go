@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -19,9 +20,17 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+	"unicode"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/hack/servers"
 	"github.com/mongolock/operator/hack/servers/servertest"
 	"github.com/mongolock/operator/pkg/mongolock"
@@ -191,6 +200,7 @@ func TestDocs(t *testing.T) {
 	c.install(t)
 	t.Cleanup(func() { c.forgetObjects(t) })
 	t.Run("distributedlock", c.testPageDistributedLock)
+	t.Run("security", c.testPageSecurity)
 	t.Run("operating", c.testPageOperating)
 }
 
@@ -263,42 +273,48 @@ func (c *cluster) testPageDistributedLock(t *testing.T) {
 	o.stop(t, 0)
 }
 
-// tableColumn is the first column of a table, without backquotes: the table whose header begins with this cell.
-func tableColumn(p *page, header string) (cells []string) {
-	for i, line := range p.lines {
-		if !strings.HasPrefix(line, "| "+header+" |") {
-			continue
+func (c *cluster) testPageSecurity(t *testing.T) {
+	p := readPage(t, "docs/security.md")
+	p.do(t, "can-i")
+	p.complete(t)
+}
+
+// table has the rows of the table whose header begins with this cell; of each the cells, without backquotes.
+func (p *page) table(header string) (rows [][]string) {
+	at := slices.IndexFunc(p.lines, func(line string) bool { return strings.HasPrefix(line, "| "+header+" |") })
+	if at < 0 {
+		return nil
+	}
+	for _, line := range p.lines[at+2:] {
+		if !strings.HasPrefix(line, "|") {
+			break
 		}
-		for _, row := range p.lines[i+2:] {
-			if !strings.HasPrefix(row, "|") {
-				return cells
-			}
-			cells = append(cells, strings.Trim(strings.TrimSpace(strings.Split(row, "|")[1]), "`"))
+		cells := strings.Split(line, "|")[1:]
+		for i := range cells {
+			cells[i] = strings.Trim(strings.TrimSpace(cells[i]), "`")
 		}
+		rows = append(rows, cells)
+	}
+	return rows
+}
+
+// column is the first column of a table.
+func (p *page) column(header string) (cells []string) {
+	for _, row := range p.table(header) {
+		cells = append(cells, row[0])
 	}
 	return cells
 }
-
-var usageLine = regexp.MustCompile(`(?m)^  -(\S+)`)
 
 func (c *cluster) testPageOperating(t *testing.T) {
 	p := readPage(t, "docs/operating.md")
 	database := servertest.Database(t)
 	o := c.start(t, nil, "--mongodb-uri-file="+writeFile(t, servertest.MongoDBURI()), "--mongodb-database="+database, "--metrics-secure=false")
-	waitFor(t, system, "operator", "Held=true")
-	p.do(t, "leader")
-
-	help, err := exec.CommandContext(t.Context(), c.binary, "--help").CombinedOutput()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var flags []string
-	for _, m := range usageLine.FindAllStringSubmatch(string(help), -1) {
-		flags = append(flags, "--"+m[1])
-	}
-	sameSet(t, "flags", flags, tableColumn(p, "flag"))
+	p.do(t, "install", "secret", "leader", "upgrade")
+	c.compareFlags(t, p)
 
 	// All metrics are there once a lock has changed hands.
+	applySamples(t, c.leader)
 	locks := connect(t, database)
 	lease := worker(t, locks, "default/nightly-report", "worker")
 	waitFor(t, "default", "nightly-report", "Held=true")
@@ -306,40 +322,286 @@ func (c *cluster) testPageOperating(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "default", "nightly-report", "Held=false")
-	scraped := c.scrapePlain(t, o)
-	var own, all []string
+	compareMetrics(t, p, scrapePlain(t, o))
+
+	waitFor(t, "default", "thumbnails", "Ready=true") // has a policy, and so a finalizer
+	p.do(t, "uninstall")
+	o.stop(t, 0)
+	left := "apiVersion: locks.mongolock.dev/v1alpha1\nkind: DistributedLock\n" +
+		"metadata: {name: left, namespace: default, finalizers: [" + v1alpha1.PolicyFinalizer + "]}"
+	if out, err := runKubectl(t.Context(), left, "create", "-f", "-"); err != nil {
+		t.Fatal(err, out)
+	}
+	p.do(t, "finalizers")
+	kubectl(t, "delete", "dlock", "left", "-n", "default", "--timeout="+soon.String())
+	p.complete(t)
+}
+
+// laterFlags come with another change; take them out of here when the binary has them.
+var laterFlags = []string{"--metrics-cert-path", "--metrics-cert-name", "--metrics-cert-key"}
+
+// compareFlags compares the table of flags with what the binary says of itself, and the names of the variables with how they are made.
+func (c *cluster) compareFlags(t *testing.T, p *page) {
+	t.Helper()
+	help, err := exec.CommandContext(t.Context(), c.binary, "--help").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := map[string]string{}
+	var flags []string
+	for _, m := range regexp.MustCompile(`(?m)^  -(\S+).*\n    \t.*?(?:\(default "?([^")]*)"?\))?$`).FindAllStringSubmatch(string(help), -1) {
+		flags = append(flags, "--"+m[1])
+		defaults["--"+m[1]] = m[2]
+	}
+	rows := p.table("flag")
+	documented := p.column("flag")
+	for _, name := range laterFlags {
+		if !slices.Contains(flags, name) {
+			documented = slices.DeleteFunc(documented, func(have string) bool { return have == name })
+		}
+	}
+	sameSet(t, p, "flag", flags, documented)
+	for _, row := range rows {
+		variable := strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(row[0], "--"), "-", "_"))
+		if !strings.HasPrefix(variable, "MONGODB_") {
+			variable = "MONGOLOCK_" + variable
+		}
+		if row[1] != variable {
+			t.Errorf("%s: the variable is %s, and not %s", row[0], variable, row[1])
+		}
+		if want := defaults[row[0]]; want != "" && row[2] != want {
+			t.Errorf("%s: the default is %s, and not %s", row[0], want, row[2])
+		}
+	}
+}
+
+func compareMetrics(t *testing.T, p *page, scraped string) {
+	t.Helper()
+	kinds := map[string]string{}
+	var own []string
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(scraped, -1) {
-		all = append(all, m[1])
+		kinds[m[1]] = m[2]
 		if strings.HasPrefix(m[1], "mongolock_") {
 			own = append(own, m[1])
 		}
 	}
-	sameSet(t, "metrics", own, tableColumn(p, "metric"))
-	for _, name := range tableColumn(p, "metric of the libraries") {
-		if !slices.Contains(all, name) {
-			t.Errorf("the page has the metric %s, and the operator has not", name)
+	sameSet(t, p, "metric", own, p.column("metric"))
+	for _, row := range p.table("metric") {
+		if row[1] != kinds[row[0]] {
+			t.Errorf("%s is a %s, and not a %s", row[0], kinds[row[0]], row[1])
 		}
 	}
-	p.complete(t)
-	o.stop(t, 0)
+	for _, name := range p.column("metric of the libraries") {
+		if kinds[name] == "" && name != "controller_runtime_reconcile_errors_total" { // which needs an error
+			t.Errorf("%s has %s, and the operator has not", p.path, name)
+		}
+	}
 }
 
-func sameSet(t *testing.T, what string, real, documented []string) {
+func sameSet(t *testing.T, p *page, what string, real, documented []string) {
 	t.Helper()
 	for _, name := range real {
 		if !slices.Contains(documented, name) {
-			t.Errorf("%s: %s is not in docs/operating.md", what, name)
+			t.Errorf("%s %s is not in %s", what, name, p.path)
 		}
 	}
 	for _, name := range documented {
 		if !slices.Contains(real, name) {
-			t.Errorf("%s: docs/operating.md has %s, which there is not", what, name)
+			t.Errorf("%s has the %s %s, which there is not", p.path, what, name)
 		}
 	}
 }
 
+// What docs/operating.md says of a restore: the old picture blocks a lock until its leases end, those who held locks since lose them, and
+// tokens go on growing.
+func TestRestore(t *testing.T) {
+	database := servertest.Database(t)
+	locks := connect(t, database)
+	driver, err := mongo.Connect(options.Client().ApplyURI(servertest.MongoDBURI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer driver.Disconnect(t.Context()) //nolint:errcheck // the server is going too
+	documents := driver.Database(database).Collection(mongolock.DefaultCollection)
+
+	const id, lasting = "shop/report", 6 * time.Second
+	before := worker(t, locks, id, "before", mongolock.WithLease(lasting))
+	var backup bson.Raw
+	if backup, err = documents.FindOne(t.Context(), bson.D{{Key: "_id", Value: id}}).Raw(); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.Unlock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	since := worker(t, locks, id, "since", mongolock.WithLease(lasting))
+
+	if _, err := documents.ReplaceOne(t.Context(), bson.D{{Key: "_id", Value: id}}, backup); err != nil {
+		t.Fatal(err)
+	}
+	var held *mongolock.HeldError
+	if _, err := locks.TryLock(t.Context(), id); !errors.As(err, &held) || held.Owner != "before" {
+		t.Errorf("right after the restore: %v, want that the holder in the backup has the lock", err)
+	}
+	select {
+	case <-since.Done():
+	case <-time.After(lasting/3 + 2*time.Second):
+		t.Error("who held the lock at the time of the restore is not told with the next renewal")
+	}
+	after, err := locks.Lock(t.Context(), id, mongolock.WithOwner("after"))
+	if err != nil || after.Token() <= since.Token() || since.Token() <= before.Token() {
+		t.Errorf("%v; tokens %d, %d, want larger ones", err, before.Token(), since.Token())
+	}
+}
+
+// The commands that the engine sends for its locks are those for which docs/security.md names a privilege.
+func TestCommands(t *testing.T) {
+	var mu sync.Mutex
+	sent := map[string]bool{}
+	monitor := &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+		mu.Lock()
+		defer mu.Unlock()
+		sent[e.CommandName] = true
+	}}
+	driver, err := mongo.Connect(options.Client().ApplyURI(servertest.MongoDBURI()).SetMonitor(monitor))
+	if err != nil {
+		t.Fatal(err)
+	}
+	locks, err := mongolock.New(t.Context(), driver.Database(servertest.Database(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	watcher, err := locks.Watch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := worker(t, locks, "a", "first", mongolock.WithLease(2*time.Second))
+	waited := make(chan error, 1)
+	go func() {
+		_, err := locks.Lock(t.Context(), "a")
+		waited <- err
+	}()
+	time.Sleep(3 * time.Second) // renewals, looks and sweeps
+	if err := errors.Join(lease.Unlock(t.Context()), <-waited, locks.SetPolicy(t.Context(), "a", mongolock.Policy{Capacity: 2})); err != nil {
+		t.Fatal(err)
+	}
+	state, err := locks.Get(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := locks.Evict(t.Context(), "a", state.Token, "a test"); err != nil {
+		t.Fatal(err)
+	}
+	watcher.Close()
+	if err := errors.Join(locks.Close(t.Context()), driver.Disconnect(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+
+	var documented []string
+	for _, row := range readPage(t, "docs/security.md").table("command") {
+		for i, part := range strings.Split("`"+row[0]+"`", "`") {
+			if i%2 == 1 {
+				documented = append(documented, part)
+			}
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for name := range sent {
+		if !slices.Contains(documented, name) {
+			t.Errorf("the engine sends %s, which docs/security.md has not", name)
+		}
+	}
+	for _, name := range []string{"find", "findAndModify", "update", "insert", "delete"} {
+		if !sent[name] {
+			t.Errorf("the engine did not send %s: is the test as it was?", name)
+		}
+	}
+}
+
+// Links between the pages lead somewhere, and so do anchors.
+func TestLinks(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchors := map[string]map[string]bool{}
+	for _, path := range append(pages, "README.md") {
+		anchors[path] = anchorsOf(t, path)
+	}
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	links := 0
+	for path := range anchors {
+		for i, line := range readText(t, path) {
+			for _, m := range link.FindAllStringSubmatch(line, -1) {
+				if strings.Contains(m[1], "://") {
+					continue
+				}
+				links++
+				file, anchor, _ := strings.Cut(m[1], "#")
+				target := path
+				if file != "" {
+					target = filepath.Join(filepath.Dir(path), file)
+				}
+				if _, err := os.Stat(target); err != nil {
+					t.Errorf("%s:%d: %s leads nowhere", path, i+1, m[1])
+				} else if anchor != "" && anchors[target] != nil && !anchors[target][anchor] {
+					t.Errorf("%s:%d: %s has no such heading", path, i+1, m[1])
+				}
+			}
+		}
+	}
+	if links < 50 {
+		t.Errorf("only %d links found", links)
+	}
+}
+
+// readText is a page without its code.
+func readText(t *testing.T, path string) []string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, code := strings.Split(string(content), "\n"), false
+	for i, line := range lines {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			code = !code
+			lines[i] = ""
+		} else if code {
+			lines[i] = ""
+		}
+	}
+	return lines
+}
+
+// anchorsOf are the anchors of a page's headings, as they are made by those who show Markdown.
+func anchorsOf(t *testing.T, path string) map[string]bool {
+	t.Helper()
+	anchors := map[string]bool{}
+	for _, line := range readText(t, path) {
+		level := strings.IndexFunc(line, func(r rune) bool { return r != '#' })
+		if level < 1 || line[level] != ' ' {
+			continue
+		}
+		anchor := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, line[level+1:])
+		for n := 1; anchors[anchor]; n++ {
+			anchor = fmt.Sprintf("%s-%d", strings.TrimSuffix(anchor, fmt.Sprintf("-%d", n-1)), n)
+		}
+		anchors[anchor] = true
+	}
+	return anchors
+}
+
 // scrapePlain reads the metrics of an operator that serves them without TLS.
-func (c *cluster) scrapePlain(t *testing.T, o *operator) string {
+func scrapePlain(t *testing.T, o *operator) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+o.metrics+"/metrics", nil)
 	if err != nil {
