@@ -398,15 +398,15 @@ func compareMetrics(t *testing.T, p *page, scraped string) {
 	}
 }
 
-func sameSet(t *testing.T, p *page, what string, real, documented []string) {
+func sameSet(t *testing.T, p *page, what string, there, documented []string) {
 	t.Helper()
-	for _, name := range real {
+	for _, name := range there {
 		if !slices.Contains(documented, name) {
 			t.Errorf("%s %s is not in %s", what, name, p.path)
 		}
 	}
 	for _, name := range documented {
-		if !slices.Contains(real, name) {
+		if !slices.Contains(there, name) {
 			t.Errorf("%s has the %s %s, which there is not", p.path, what, name)
 		}
 	}
@@ -514,6 +514,29 @@ func TestCommands(t *testing.T) {
 	for _, name := range []string{"find", "findAndModify", "update", "insert", "delete"} {
 		if !sent[name] {
 			t.Errorf("the engine did not send %s: is the test as it was?", name)
+		}
+	}
+}
+
+// docs/distributedlock.md has every condition's reason, every event and every field.
+func TestPageIsComplete(t *testing.T) {
+	text := strings.Join(readPage(t, "docs/distributedlock.md").lines, "\n")
+	for file, pattern := range map[string]string{
+		"api/v1alpha1/conditions.go":            `(?m)^\t\w+ = "(\w+)"$`,
+		"api/v1alpha1/distributedlock_types.go": "json:\"(\\w+)[,\"]",
+	} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := regexp.MustCompile(pattern).FindAllStringSubmatch(string(source), -1)
+		if len(names) < 25 {
+			t.Errorf("only %d names found in %s", len(names), file)
+		}
+		for _, m := range names {
+			if !strings.Contains(text, "`"+m[1]+"`") && !slices.Contains([]string{"metadata", "spec", "status", "items"}, m[1]) {
+				t.Errorf("docs/distributedlock.md does not tell of %s", m[1])
+			}
 		}
 	}
 }
