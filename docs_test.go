@@ -12,7 +12,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -263,10 +262,9 @@ func (c *cluster) testPageDistributedLock(t *testing.T) {
 	p.do(t, "thumbnails-wide", "holders", "suspend", "suspended", "resume", "undeclare")
 	p.do(t, "immutable", "duplicate", "duplicate-get", "duplicate-delete")
 
-	if _, err := locks.TryLock(t.Context(), "billing/Invoices 2026", mongolock.WithOwner("billing-7f9c")); err != nil {
-		t.Fatal(err)
-	}
-	p.do(t, "discovery-install", "discovery-get")
+	p.do(t, "discovery-install")
+	worker(t, locks, "billing/Invoices 2026", "billing-7f9c")
+	p.do(t, "discovery-get")
 	p.do(t, "columns", "delete")
 	kubectl(t, "delete", "dlock", "--all", "-n", "mongolock-discovered")
 	p.complete(t)
@@ -322,7 +320,11 @@ func (c *cluster) testPageOperating(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "default", "nightly-report", "Held=false")
-	compareMetrics(t, p, scrapePlain(t, o))
+	status, scraped, err := scrape(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "http://"+o.metrics+"/metrics", "")
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("metrics: %d %v", status, err)
+	}
+	compareMetrics(t, p, scraped)
 
 	waitFor(t, "default", "thumbnails", "Ready=true") // has a policy, and so a finalizer
 	p.do(t, "uninstall")
@@ -337,9 +339,6 @@ func (c *cluster) testPageOperating(t *testing.T) {
 	p.complete(t)
 }
 
-// laterFlags come with another change; take them out of here when the binary has them.
-var laterFlags = []string{"--metrics-cert-path", "--metrics-cert-name", "--metrics-cert-key"}
-
 // compareFlags compares the table of flags with what the binary says of itself, and the names of the variables with how they are made.
 func (c *cluster) compareFlags(t *testing.T, p *page) {
 	t.Helper()
@@ -353,15 +352,8 @@ func (c *cluster) compareFlags(t *testing.T, p *page) {
 		flags = append(flags, "--"+m[1])
 		defaults["--"+m[1]] = m[2]
 	}
-	rows := p.table("flag")
-	documented := p.column("flag")
-	for _, name := range laterFlags {
-		if !slices.Contains(flags, name) {
-			documented = slices.DeleteFunc(documented, func(have string) bool { return have == name })
-		}
-	}
-	sameSet(t, p, "flag", flags, documented)
-	for _, row := range rows {
+	sameSet(t, p, "flag", flags, p.column("flag"))
+	for _, row := range p.table("flag") {
 		variable := strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(row[0], "--"), "-", "_"))
 		if !strings.HasPrefix(variable, "MONGODB_") {
 			variable = "MONGOLOCK_" + variable
@@ -621,23 +613,4 @@ func anchorsOf(t *testing.T, path string) map[string]bool {
 		anchors[anchor] = true
 	}
 	return anchors
-}
-
-// scrapePlain reads the metrics of an operator that serves them without TLS.
-func scrapePlain(t *testing.T, o *operator) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+o.metrics+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
 }
