@@ -37,7 +37,7 @@ import (
 
 var updateDocs = flag.Bool("update-docs", false, "write what the commands of docs/ print into the pages")
 
-// page is a page of docs/ whose marked blocks are run. A mark is a comment before the block:
+// page is a page of docs/ whose marked blocks are run; "go test -run TestDocs -update-docs ." writes what they print. A mark is a comment before the block:
 //
 //	<!-- test: name -->
 //	```console
