@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -567,6 +568,40 @@ func TestLinks(t *testing.T) {
 	}
 	if links < 50 {
 		t.Errorf("only %d links found", links)
+	}
+}
+
+// The tests that the pages name are there.
+func TestNamedTests(t *testing.T) {
+	defined := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	here := os.DirFS(".")
+	err := fs.WalkDir(here, ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := fs.ReadFile(here, path)
+		for _, m := range function.FindAllSubmatch(source, -1) {
+			defined[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)")
+	for _, path := range pages {
+		for i, line := range readPage(t, path).lines {
+			for _, m := range named.FindAllStringSubmatch(line, -1) {
+				if !defined[m[1]] {
+					t.Errorf("%s:%d: there is no %s", path, i+1, m[1])
+				}
+			}
+		}
 	}
 }
 
