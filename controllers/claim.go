@@ -52,7 +52,7 @@ func (c *claims) of(ctx context.Context, lock *v1alpha1.DistributedLock) (claim,
 		other := &objects[i]
 		if other.UID != lock.UID && c.allowed(other) && c.better(other, lock) {
 			return claim{v1alpha1.ReasonDuplicateID, fmt.Sprintf("The object %s/%s mirrors the same lock and has the better claim: delete one of the "+
-				"two, or give this one another id.", other.Namespace, other.Name)}, nil
+				"two, or make this one anew with another id.", other.Namespace, other.Name)}, nil
 		}
 	}
 	return claim{}, nil

@@ -23,7 +23,7 @@ var (
 	})
 	transitions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "mongolock_transitions_total",
-		Help: "Transitions of locks seen in the feed, by type (acquired, released, expired, other).",
+		Help: "Transitions of locks seen in the feed, by type (acquired, released, expired, evicted, other).",
 	}, []string{"type"})
 	missed = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "mongolock_transitions_missed_total",

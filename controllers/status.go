@@ -179,7 +179,7 @@ func (c conditions) held(s *v1alpha1.DistributedLockStatus, state mongolock.Stat
 // freeBecause tells why nobody holds the lock.
 func freeBecause(s *v1alpha1.DistributedLockStatus, state mongolock.State) (reason, message string) {
 	if len(s.Events) == 0 {
-		return v1alpha1.ReasonNeverAcquired, "MongoDB has no record of this lock: it was never acquired."
+		return v1alpha1.ReasonNeverAcquired, "MongoDB has no record of this lock: it was never acquired, or not for so long that it was purged."
 	}
 	last := s.Events[len(s.Events)-1]
 	switch {
