@@ -417,7 +417,7 @@ func TestRestore(t *testing.T) {
 	defer driver.Disconnect(t.Context()) //nolint:errcheck // the server is going too
 	documents := driver.Database(database).Collection(mongolock.DefaultCollection)
 
-	const id, lasting = "shop/report", 6 * time.Second
+	const id, lasting = "shop/report", 15 * time.Second
 	before := worker(t, locks, id, "before", mongolock.WithLease(lasting))
 	var backup bson.Raw
 	if backup, err = documents.FindOne(t.Context(), bson.D{{Key: "_id", Value: id}}).Raw(); err != nil {
@@ -437,7 +437,7 @@ func TestRestore(t *testing.T) {
 	}
 	select {
 	case <-since.Done():
-	case <-time.After(lasting/3 + 2*time.Second):
+	case <-time.After(lasting/3 + 20*time.Second):
 		t.Error("who held the lock at the time of the restore is not told with the next renewal")
 	}
 	after, err := locks.Lock(t.Context(), id, mongolock.WithOwner("after"))
@@ -467,7 +467,7 @@ func TestCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lease := worker(t, locks, "a", "first", mongolock.WithLease(2*time.Second))
+	lease := worker(t, locks, "a", "first", mongolock.WithLease(6*time.Second))
 	waited := make(chan error, 1)
 	go func() {
 		_, err := locks.Lock(t.Context(), "a")

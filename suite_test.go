@@ -36,7 +36,7 @@ func runKubectl(ctx context.Context, stdin string, args ...string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*soon)
+	ctx, cancel := context.WithTimeout(ctx, 5*soon)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, append([]string{"--kubeconfig", servertest.Kubeconfig()}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -63,7 +63,12 @@ func waitFor(t *testing.T, namespace, name, condition string) {
 // waitForReason waits until all objects have this reason in their condition Ready.
 func waitForReason(t *testing.T, reason string) {
 	t.Helper()
-	kubectl(t, "wait", "-A", "dlock", "--all", `--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+reason, "--timeout="+soon.String())
+	waitForReasonWithin(t, soon, reason)
+}
+
+func waitForReasonWithin(t *testing.T, within time.Duration, reason string) {
+	t.Helper()
+	kubectl(t, "wait", "-A", "dlock", "--all", `--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=`+reason, "--timeout="+within.String())
 }
 
 // holder is who leads, as the object of the operator's own lock shows it.

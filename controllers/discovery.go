@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"time"
@@ -48,8 +49,8 @@ type discovery struct {
 	claims *claims
 	// hopeless are the ids of existing locks that no object can have.
 	hopeless map[string]struct{}
-	// complained is when it was last logged that no objects can be made.
-	complained time.Time
+	// forbidden is when the API server last said that no objects can be made at all.
+	forbidden time.Time
 }
 
 // setup adds the discovery to a manager.
@@ -71,7 +72,9 @@ func (d *discovery) setup(mgr ctrl.Manager, wake *waker) error {
 		Named(discoveryName).
 		Watches(&v1alpha1.DistributedLock{}, toID, builder.WithPredicates(comesOrGoes())).
 		WatchesRawSource(attach).
-		WithOptions(controller.TypedOptions[string]{MaxConcurrentReconciles: 1, RateLimiter: newRateLimiter[string]()}).
+		WithOptions(controller.TypedOptions[string]{
+			MaxConcurrentReconciles: 1, RateLimiter: newRateLimiter[string](), ReconciliationTimeout: reconcileTimeout,
+		}).
 		Complete(d)
 }
 
@@ -115,6 +118,10 @@ func (d *discovery) create(ctx context.Context, id string) (ctrl.Result, error) 
 	if _, hopeless := d.hopeless[id]; hopeless {
 		return ctrl.Result{}, nil
 	}
+	now := d.mirror.clock.Now()
+	if left := createPause - now.Sub(d.forbidden); left > 0 { // one try for all
+		return ctrl.Result{RequeueAfter: left + rand.N(createPause/10)}, nil
+	}
 	err := d.client.Create(ctx, &v1alpha1.DistributedLock{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: d.claims.discovery,
@@ -132,11 +139,9 @@ func (d *discovery) create(ctx context.Context, id string) (ctrl.Result, error) 
 		d.hopeless[id] = struct{}{}
 		return ctrl.Result{}, nil
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
-		if now := d.mirror.clock.Now(); now.Sub(d.complained) >= createPause {
-			d.complained = now
-			log.FromContext(ctx).Error(err, "Locks cannot be shown: the namespace of --mirror-undeclared is missing, or the right to make objects in it",
-				"namespace", d.claims.discovery)
-		}
+		d.forbidden = now
+		log.FromContext(ctx).Error(err, "Locks cannot be shown: the namespace of --mirror-undeclared is missing, or the right to make objects in it",
+			"namespace", d.claims.discovery)
 		return ctrl.Result{RequeueAfter: createPause}, nil
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("create an object for the lock %q: %w", id, err)

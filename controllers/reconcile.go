@@ -29,6 +29,8 @@ import (
 const (
 	// again is when to look again at an object that could not be judged.
 	again = 2 * time.Second
+	// conflictAgain is when to write again after somebody else did, or when the cache had not seen our own last write.
+	conflictAgain = 250 * time.Millisecond
 	// foreignAgain is when to look again at a foreign document: the feed does not tell when it is moved away.
 	foreignAgain = 30 * time.Second
 	// settlePeriod is when to look again whether there is room for an event that sums up others.
@@ -122,7 +124,7 @@ func (r *Reconciler) mirrorStatus(ctx context.Context, lock *v1alpha1.Distribute
 	case err != nil:
 		return 0, err
 	case !done:
-		return again, nil
+		return conflictAgain, nil
 	case view.Health.Failed():
 		r.memory.say(lock, view.Health, r.clock.Now())
 		return 0, nil
@@ -138,10 +140,13 @@ func (r *Reconciler) mirrorStatus(ctx context.Context, lock *v1alpha1.Distribute
 func retried(err error) (ctrl.Result, error) { return retriedAfter(0, err) }
 
 func retriedAfter(wait time.Duration, err error) (ctrl.Result, error) {
-	if apierrors.IsConflict(err) {
-		return ctrl.Result{RequeueAfter: again}, nil
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictAgain}, nil
+	case client.IgnoreNotFound(err) != nil:
+		return ctrl.Result{}, err // the queue has a pace of its own for that
 	}
-	return ctrl.Result{RequeueAfter: wait}, client.IgnoreNotFound(err)
+	return ctrl.Result{RequeueAfter: wait}, nil
 }
 
 // forget drops all that is kept for an object that is gone, if it was known.

@@ -47,6 +47,8 @@ const (
 	recorderName   = "mongolock-operator"
 
 	firstRetry, longestRetry = 50 * time.Millisecond, 15 * time.Second
+	// reconcileTimeout is for an API server that takes requests and does not answer.
+	reconcileTimeout = time.Minute
 )
 
 // Options configure the controller.
@@ -96,6 +98,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 			MaxConcurrentReconciles: 4,
 			NeedLeaderElection:      ptr.To(false), // see Reconciler: who writes
 			RateLimiter:             newRateLimiter[reconcile.Request](),
+			ReconciliationTimeout:   reconcileTimeout,
 		}).
 		Complete(r)
 	if err != nil {
