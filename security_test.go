@@ -137,8 +137,7 @@ func (c *cluster) testExpiredPassword(t *testing.T, m *secureMongoDB) {
 		t.Fatal(err)
 	}
 	leader.ends(t, 1)
-	// While the server starts it may be said to be unreachable, and another reason is said in the same outage a minute later.
-	waitForReasonWithin(t, 2*time.Minute, "StoreUnauthorized")
+	waitForReason(t, "StoreUnauthorized")
 	if owner := holderOf(t, "nightly-report"); owner != "patient" {
 		t.Errorf("the status shows %q as the holder, want the last that was known", owner)
 	}

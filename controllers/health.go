@@ -21,6 +21,10 @@ import (
 // should not touch every object twice.
 const patience = 5 * time.Second
 
+// verdictLasts is for how long what a server has said stands against tries that it did not answer: one that refuses a password and is
+// slow besides is not one that cannot be reached, and objects should not be written for each change between the two.
+const verdictLasts = 10 * time.Second
+
 // storeMessages are what objects say about a store that does not work. They are fixed: a driver's error can hold addresses and
 // credentials, and one that changes from try to try would be written again and again.
 var storeMessages = map[string]string{
@@ -85,6 +89,9 @@ type healthTracker struct {
 	health Health
 	// since is when the store last answered without an error, be it in the midst of reading, or when the tracker started.
 	since time.Time
+	// verdict is the last reason that the server itself has given, at verdictAt; empty since it last worked.
+	verdict   string
+	verdictAt time.Time
 }
 
 func newHealthTracker(c clock.PassiveClock) *healthTracker {
@@ -94,9 +101,11 @@ func newHealthTracker(c clock.PassiveClock) *healthTracker {
 // observe takes in one look: its error, and whether the feed has read all locks once. It tells whether the health changed.
 func (t *healthTracker) observe(err error, synced bool) bool {
 	before := t.health
+	reason := t.reason(err)
 	switch {
 	case err == nil && synced:
 		t.since = t.clock.Now()
+		t.verdict = ""
 		t.health.Phase, t.health.Reason, t.health.Since = Healthy, "", time.Time{}
 	case err == nil:
 		// It is reading, which may take a while; that ends no outage, and begins none.
@@ -108,7 +117,21 @@ func (t *healthTracker) observe(err error, synced bool) bool {
 			t.health.Outage++
 			t.health.Since = t.since
 		}
-		t.health.Phase, t.health.Reason = Failed, storeReason(err)
+		t.health.Phase, t.health.Reason = Failed, reason
 	}
 	return t.health != before
+}
+
+// reason sorts an error, with what the server said a moment ago.
+func (t *healthTracker) reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	reason := storeReason(err)
+	if reason != v1alpha1.ReasonStoreUnreachable {
+		t.verdict, t.verdictAt = reason, t.clock.Now()
+	} else if t.verdict != "" && t.clock.Since(t.verdictAt) < verdictLasts {
+		return t.verdict
+	}
+	return reason
 }

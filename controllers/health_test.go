@@ -44,6 +44,15 @@ func TestHealthTracker(t *testing.T) {
 		{time.Second, nil, false, Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnauthorized, Outage: 1}},
 		{time.Second, nil, true, Health{Phase: Healthy, Outage: 1}},
 		{patience, down, true, Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnreachable, Outage: 2}},
+		// A server that refuses and is slow besides has one reason.
+		{time.Second, nil, true, Health{Phase: Healthy, Outage: 2}},
+		{time.Second, denied, true, Health{Phase: Settling, Outage: 2}},
+		{patience, down, true, Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnauthorized, Outage: 3}},
+		{time.Second, denied, true, Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnauthorized, Outage: 3}},
+		{verdictLasts - time.Second, down, true, Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnauthorized, Outage: 3}},
+		{time.Second, down, true, Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnreachable, Outage: 3}},
+		{time.Second, nil, true, Health{Phase: Healthy, Outage: 3}},
+		{patience, down, true, Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnreachable, Outage: 4}},
 	}
 	for i, s := range steps {
 		clk.Step(s.after)
