@@ -21,6 +21,9 @@ const (
 	checkBatch   = 500
 	// fresh is how long an answer is not asked for again.
 	fresh = 20 * time.Second
+	// recheckAfter is when a lock that was found by a look, and of which the feed has not told since, is looked up again: if it was deleted
+	// before the feed saw it, the feed never tells of that. It is longer than the feed takes to see what exists.
+	recheckAfter = 10 * time.Second
 )
 
 // absence is why a lock is not in the mirror although somebody asked for it.
@@ -55,6 +58,7 @@ func (m *Mirror) Forget(ctx context.Context, id string) {
 	m.overtake(id)
 	delete(m.absent, id)
 	delete(m.asked, id)
+	delete(m.recheck, id)
 	if !m.wake.everything {
 		delete(m.locks, id)
 	}
@@ -72,7 +76,40 @@ func (m *Mirror) checkAsked(ctx context.Context) {
 			if err := m.check(ctx, ids); err != nil {
 				// The feed has the same trouble and reports it; whoever asked will ask again.
 				m.log.V(1).Info("Could not look up locks", "locks", len(ids), "error", err.Error())
+				m.recheckKnown(ids)
 			}
+		}
+	}
+}
+
+// recheckKnown has those of the locks looked up again later that are in the picture: nobody else asks for them.
+func (m *Mirror) recheckKnown(ids []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if _, known := m.locks[id]; known {
+			m.recheck[id] = m.clock.Now().Add(recheckAfter)
+		}
+	}
+}
+
+// recheckDue has the locks looked up again for which it is time.
+func (m *Mirror) recheckDue() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	due := false
+	for id, at := range m.recheck {
+		if m.clock.Now().Before(at) {
+			continue
+		}
+		delete(m.recheck, id)
+		m.asked[id] = struct{}{}
+		due = true
+	}
+	if due {
+		select {
+		case m.asking <- struct{}{}:
+		default: // already awake
 		}
 	}
 }
@@ -131,15 +168,18 @@ func (m *Mirror) learn(id string, state mongolock.State, gone absence) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	overtaken := m.checking[id]
-	if _, known := m.locks[id]; known || overtaken {
+	_, known := m.locks[id]
+	if overtaken || known && state.Exists {
 		return overtaken // whoever asked asks again, if there is still a reason
 	}
 	if state.Exists {
 		m.locks[id] = state
+		m.recheck[id] = m.clock.Now().Add(recheckAfter)
 		delete(m.absent, id)
 		return true
 	}
+	delete(m.locks, id)
 	was, checked := m.absent[id]
 	m.absent[id] = gone
-	return !checked || was.foreign != gone.foreign
+	return known || !checked || was.foreign != gone.foreign
 }

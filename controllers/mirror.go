@@ -100,6 +100,8 @@ type Mirror struct {
 	// asked are the locks to look up. checking are those that are looked up now, each with whether the feed has told of it meanwhile.
 	asked    map[string]struct{}
 	checking map[string]bool
+	// recheck is when to look up locks again that were found by a look and that the feed has not told of since.
+	recheck map[string]time.Time
 	// asking wakes up the goroutine that does it.
 	asking chan struct{}
 }
@@ -111,6 +113,7 @@ func newMirror(store Store, clk clock.WithTicker, log logr.Logger, wake *waker) 
 		absent:   map[string]absence{},
 		asked:    map[string]struct{}{},
 		checking: map[string]bool{},
+		recheck:  map[string]time.Time{},
 		asking:   make(chan struct{}, 1),
 	}
 }
@@ -169,6 +172,7 @@ func (m *Mirror) follow(ctx context.Context, feed Feed, tracker *healthTracker, 
 			}
 			m.apply(ctx, change)
 		case <-ticker.C():
+			m.recheckDue()
 			m.observe(ctx, tracker, feed.Err(), feed.Synced())
 		}
 	}
@@ -182,6 +186,7 @@ func (m *Mirror) clear() {
 		m.overtake(id)
 	}
 	clear(m.locks)
+	clear(m.recheck)
 }
 
 // apply takes in one change. Renewals never get here: the feed tells of transitions only.
@@ -194,6 +199,7 @@ func (m *Mirror) apply(ctx context.Context, change mongolock.Change) {
 	m.overtake(id)
 	before, known := m.locks[id]
 	delete(m.locks, id)
+	delete(m.recheck, id)
 	if change.State.Exists {
 		delete(m.absent, id)
 	}

@@ -183,6 +183,37 @@ func TestLookIsOvertaken(t *testing.T) {
 	}
 }
 
+// A lock that a look found, and that was deleted before the feed saw it, does not stay in the picture.
+func TestLookedUpAndDeleted(t *testing.T) {
+	const id = "orders/one"
+	store := &fakeStore{feed: newFakeFeed(), states: map[string]mongolock.State{id: {Exists: true}}}
+	m := newMirroring(t, store, "one")
+	m.Check(id)
+	m.eventually("found", func() bool { return m.View(id).State.Exists })
+	store.mu.Lock()
+	clear(store.states)
+	store.mu.Unlock()
+	m.mu.Lock()
+	if len(m.recheck) != 1 {
+		t.Errorf("%d locks are to be looked up again", len(m.recheck))
+	}
+	m.recheck[id] = m.clock.Now() // as recheckAfter later
+	m.mu.Unlock()
+	m.eventually("gone", func() bool { v := m.View(id); return !v.State.Exists && !v.Unknown })
+
+	// What the feed tells of need not be looked up again.
+	m.mu.Lock()
+	m.recheck[id] = m.clock.Now().Add(time.Hour)
+	m.mu.Unlock()
+	store.feed.changes <- mongolock.Change{State: mongolock.State{ID: id, Exists: true, Seq: 2}}
+	m.eventually("told", func() bool { return m.View(id).State.Exists })
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if len(m.recheck) > 0 {
+		t.Error("it is to be looked up again")
+	}
+}
+
 // A feed that ends is opened again, and what it told of is not believed any more.
 func TestFeedIsOpenedAgain(t *testing.T) {
 	first, second := newFakeFeed(), newFakeFeed()
