@@ -42,6 +42,11 @@ func (m *Mirror) Check(id string) {
 	}
 	m.asked[id] = struct{}{}
 	m.mu.Unlock()
+	m.askNow()
+}
+
+// askNow wakes up the goroutine that looks up what was asked for.
+func (m *Mirror) askNow() {
 	select {
 	case m.asking <- struct{}{}:
 	default: // already awake
@@ -107,10 +112,7 @@ func (m *Mirror) recheckDue() {
 		due = true
 	}
 	if due {
-		select {
-		case m.asking <- struct{}{}:
-		default: // already awake
-		}
+		m.askNow()
 	}
 }
 

@@ -186,13 +186,14 @@ func (r *Reconciler) clearingLeft(lock *v1alpha1.DistributedLock) time.Duration 
 
 // setFinalizer puts the finalizer on the object, or takes it off, if that is to be done.
 func (r *Reconciler) setFinalizer(ctx context.Context, lock *v1alpha1.DistributedLock, want bool) error {
-	before := lock.DeepCopy()
-	change := controllerutil.RemoveFinalizer
-	if want {
-		change = controllerutil.AddFinalizer
-	}
-	if !change(lock, v1alpha1.PolicyFinalizer) {
+	if controllerutil.ContainsFinalizer(lock, v1alpha1.PolicyFinalizer) == want {
 		return nil
+	}
+	before := lock.DeepCopy()
+	if want {
+		controllerutil.AddFinalizer(lock, v1alpha1.PolicyFinalizer)
+	} else {
+		controllerutil.RemoveFinalizer(lock, v1alpha1.PolicyFinalizer)
 	}
 	return r.client.Patch(ctx, lock, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
