@@ -28,7 +28,8 @@ func Now() Stamp {
 	return Stamp(now.Nano())
 }
 
-// At turns a time of this process's monotonic clock, such as a lease's deadline, into a stamp.
+// At turns a time of this process's monotonic clock, such as a lease's deadline, into a stamp. The stamp is never late and less than
+// a millisecond early, so that a holder is never accused of a moment that its lease did not cover.
 func At(t time.Time) Stamp {
 	if t.IsZero() {
 		return 0
