@@ -172,8 +172,8 @@ docker-build: ## Build the operator's image IMG, for this machine; takes DOCKER_
 
 # Several platforms are one image only in a registry, so it is pushed.
 .PHONY: docker-buildx
-docker-buildx: ## Build the operator's image IMG for all PLATFORMS, and push it, with its provenance; takes DOCKER_ARGS.
-	$(CONTAINER_TOOL) buildx build --platform=$(PLATFORMS) --provenance=mode=max $(labels) $(DOCKER_ARGS) --push -t $(IMG) .
+docker-buildx: ## Build the operator's image IMG for all PLATFORMS, and push it, with its provenance and list of parts; takes DOCKER_ARGS.
+	$(CONTAINER_TOOL) buildx build --platform=$(PLATFORMS) --provenance=mode=max --sbom=true $(labels) $(DOCKER_ARGS) --push -t $(IMG) .
 
 # Prints the whole installation for IMG. Works on a copy, so that config/ keeps its placeholder.
 define installation

@@ -31,7 +31,8 @@ const (
 )
 
 // everything switches on what is off by default.
-var everything = []string{"--set", "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true,networkPolicy.enabled=true"}
+var everything = []string{"--set", "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true," +
+	"networkPolicy.enabled=true,metrics.certificate.certManager=true"}
 
 func helmCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
@@ -180,7 +181,7 @@ podDisruptionBudget: {enabled: false}
 		t.Fatal(err)
 	}
 	if s.database != "here" || s.collection != "mine: #1" || !s.controller.AllowForeignIDs || s.manager.Metrics.SecureServing ||
-		s.manager.Metrics.BindAddress != ":8443" || s.uriFile != "/etc/mongolock/mongodb/uri" {
+		s.manager.Metrics.BindAddress != ":8443" || s.uriFile != "/etc/mongolock/mongodb/url" {
 		t.Errorf("arguments %q", arguments(t, d))
 	}
 	pod := field(t, d, "spec", "template", "spec").(map[string]any)
@@ -198,8 +199,7 @@ podDisruptionBudget: {enabled: false}
 		"tolerations":   {pod["tolerations"], []any{map[string]any{"key": "dedicated", "operator": "Exists"}}},
 		"affinity":      {pod["affinity"], map[string]any{"nodeAffinity": map[string]any{"preferredDuringSchedulingIgnoredDuringExecution": []any{}}}},
 		"spread":        {pod["topologySpreadConstraints"], []any{spread}},
-		"secret": {pod["volumes"].([]any)[0].(map[string]any)["secret"], map[string]any{"secretName": "store", "optional": true,
-			"items": []any{map[string]any{"key": "url", "path": "uri"}}}},
+		"secret":        {pod["volumes"].([]any)[0].(map[string]any)["secret"], map[string]any{"secretName": "store", "optional": true}},
 		"annotation":    {labels(t, d, "spec", "template", "metadata", "annotations")["note"], "here"},
 		"label":         {labels(t, d, "spec", "template", "metadata", "labels")["team"], "locks"},
 		"monitor label": {rendered.get(t, "ServiceMonitor/"+account+"-metrics-monitor").GetLabels()["release"], "prometheus"},
@@ -269,6 +269,19 @@ func TestChartMirrorUndeclared(t *testing.T) {
 	}
 }
 
+// A certificate of one's own is mounted, and is what Prometheus checks.
+func TestChartCertificate(t *testing.T) {
+	rendered := template(t, "--set", "serviceMonitor.enabled=true,metrics.certificate.existingSecret=mine")
+	rendered.testReferences(t, "mongolock-")
+	if kinds := rendered.kinds(); kinds["Issuer"] || kinds["Certificate"] {
+		t.Errorf("beside it there are %q", rendered.names())
+	}
+	s, err := parse(arguments(t, rendered.get(t, "Deployment/mongolock-controller-manager")), func(string) (string, bool) { return "", false })
+	if err != nil || s.manager.Metrics.CertDir == "" {
+		t.Errorf("the folder is %q: %v", s.manager.Metrics.CertDir, err)
+	}
+}
+
 func TestChartKubeAPI(t *testing.T) {
 	args := arguments(t, template(t, "--set-json", "kubeAPI={\"qps\": 0.5, \"burst\": 2000000}").get(t, "Deployment/mongolock-controller-manager"))
 	if !slices.Contains(args, "--kube-api-qps=0.5") || !slices.Contains(args, "--kube-api-burst=2000000") {
@@ -293,6 +306,9 @@ func TestChartRefuses(t *testing.T) {
 		{"kubeAPI.qps=0", "at '/kubeAPI/qps': exclusiveMinimum"},
 		{"kubeAPI.burst=many", "at '/kubeAPI/burst': got string, want"},
 		{"podLabels.a=1", "at '/podLabels/a': got number, want string"},
+		{"metrics.certificate.certManager=true,metrics.certificate.existingSecret=mine", "only one can make the certificate"},
+		{"metrics.certificate.certManager=true,metrics.secure=false", "metrics.certificate needs metrics.enabled and metrics.secure"},
+		{"metrics.certificate.existingSecret=mine,metrics.enabled=false", "metrics.certificate needs metrics.enabled and metrics.secure"},
 		{"metrics.enabled=false,serviceMonitor.enabled=true", "serviceMonitor.enabled needs metrics.enabled"},
 		{"metrics.enabled=false,prometheusRule.enabled=true", "prometheusRule.enabled needs metrics.enabled"},
 	} {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -24,11 +25,18 @@ import (
 	"github.com/mongolock/operator/hack/servers/servertest"
 )
 
-// prometheusOperator is the module that has the CRDs of ServiceMonitor and PrometheusRule, and prometheusOperatorSum what go.sum would
-// have of it. It is in no go.mod, as nothing of it is built.
-const (
-	prometheusOperator    = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
-	prometheusOperatorSum = "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
+// The modules that have the CRDs of others, by what go.sum would have of them. They are in no go.mod, as nothing of them is built.
+var (
+	prometheusOperator = foreignKinds{
+		module: "github.com/prometheus-operator/prometheus-operator@v0.85.0", sum: "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+		files: "example/prometheus-operator-crd/monitoring.coreos.com_%s.yaml", group: "monitoring.coreos.com",
+		kinds: []string{"servicemonitors", "prometheusrules"},
+	}
+	certManager = foreignKinds{
+		module: "github.com/cert-manager/cert-manager@v1.19.1", sum: "h1:Txh8L/nLWTDcb7ZnXuXbTe15BxQnLbLirXmbNk0fGgY=",
+		files: "deploy/crds/cert-manager.io_%s.yaml", group: "cert-manager.io",
+		kinds: []string{"issuers", "certificates"},
+	}
 )
 
 // section is a resource in config/default/kustomization.yaml that is to be switched on by hand.
@@ -79,7 +87,8 @@ func TestSections(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
-	installPrometheusKinds(t)
+	prometheusOperator.install(t)
+	certManager.install(t)
 
 	text, err := os.ReadFile("config/default/kustomization.yaml")
 	if err != nil {
@@ -88,6 +97,7 @@ func TestSections(t *testing.T) {
 	adds := map[string][]string{
 		"../prometheus":     {"ServiceMonitor/mongolock-controller-manager-metrics-monitor", "PrometheusRule/mongolock-controller-manager-rules"},
 		"../grafana":        {"ConfigMap/mongolock-dashboard"},
+		"../certmanager":    {"Issuer/mongolock-selfsigned-issuer", "Certificate/mongolock-metrics-certificate"},
 		"../network-policy": {"NetworkPolicy/mongolock-allow-operator-traffic"},
 	}
 	sections := section.FindAllStringSubmatch(string(text), -1)
@@ -113,20 +123,28 @@ func TestSections(t *testing.T) {
 	apply(everySection(t) + "/default")
 }
 
-// installPrometheusKinds installs the CRDs of ServiceMonitor and PrometheusRule for the time of the test.
-func installPrometheusKinds(t *testing.T) {
+// foreignKinds are CRDs of another project, in a module.
+type foreignKinds struct {
+	module, sum string
+	files       string // where they are in the module, %s is the kind
+	group       string
+	kinds       []string
+}
+
+// install installs them for the time of the test.
+func (k foreignKinds) install(t *testing.T) {
 	t.Helper()
 	var module struct{ Dir, Sum string }
-	out := output(t, exec.CommandContext(t.Context(), "go", "mod", "download", "-json", prometheusOperator))
+	out := output(t, exec.CommandContext(t.Context(), "go", "mod", "download", "-json", k.module))
 	if err := json.Unmarshal([]byte(out), &module); err != nil {
 		t.Fatal(err)
 	}
-	if module.Sum != prometheusOperatorSum {
-		t.Fatalf("%s has the checksum %s", prometheusOperator, module.Sum)
+	if module.Sum != k.sum {
+		t.Fatalf("%s has the checksum %s", k.module, module.Sum)
 	}
-	for _, kind := range []string{"servicemonitors", "prometheusrules"} {
-		kubectl(t, "apply", "--server-side", "-f", filepath.Join(module.Dir, "example", "prometheus-operator-crd", "monitoring.coreos.com_"+kind+".yaml"))
-		name := "crd/" + kind + ".monitoring.coreos.com"
+	for _, kind := range k.kinds {
+		kubectl(t, "apply", "--server-side", "-f", filepath.Join(module.Dir, fmt.Sprintf(k.files, kind)))
+		name := "crd/" + kind + "." + k.group
 		t.Cleanup(func() {
 			if out, err := runKubectl(context.WithoutCancel(t.Context()), "", "delete", name); err != nil {
 				t.Errorf("%v\n%s", err, out)

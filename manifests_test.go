@@ -11,12 +11,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -161,11 +163,18 @@ func arguments(t *testing.T, deployment *unstructured.Unstructured) []string {
 // same tells where two values of parsed manifests differ.
 func same(t *testing.T, what string, got, want any) {
 	t.Helper()
+	gotList, _ := got.([]any)
+	if wantList, ok := want.([]any); ok && len(gotList) == len(wantList) {
+		for i := range wantList {
+			same(t, fmt.Sprintf("%s[%d]", what, i), gotList[i], wantList[i])
+		}
+		return
+	}
 	g, gotMap := got.(map[string]any)
 	w, wantMap := want.(map[string]any)
 	if !gotMap || !wantMap {
 		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%s is\n%.2000v\nwant\n%.2000v", what, got, want)
+			t.Errorf("%s is\n%v\nwant\n%v", what, got, want)
 		}
 		return
 	}
@@ -174,7 +183,7 @@ func same(t *testing.T, what string, got, want any) {
 	}
 	for key := range g {
 		if _, ok := w[key]; !ok {
-			t.Errorf("%s.%s is %.2000v, want none", what, key, g[key])
+			t.Errorf("%s.%s is %v, want none", what, key, g[key])
 		}
 	}
 }
@@ -223,6 +232,7 @@ func (m manifests) testReferences(t *testing.T, prefix string) {
 			}
 		}
 	}
+	m.testCertificate(t, prefix)
 	account := field(t, deployment, "spec", "template", "spec", "serviceAccountName").(string)
 	namespace := m.get(t, "ServiceAccount/"+account).GetNamespace()
 	for name, object := range m {
@@ -234,6 +244,43 @@ func (m manifests) testReferences(t *testing.T, prefix string) {
 			t.Errorf("%s binds %v, want the deployment's account %s/%s", name, subject, namespace, account)
 		}
 		m.get(t, field(t, object, "roleRef", "kind").(string)+"/"+field(t, object, "roleRef", "name").(string))
+	}
+}
+
+// testCertificate checks that the certificate that the operator is told of is the one that is made, mounted, and checked by Prometheus.
+func (m manifests) testCertificate(t *testing.T, prefix string) {
+	t.Helper()
+	deployment := m.get(t, "Deployment/"+prefix+"controller-manager")
+	var secret, folder string
+	for _, volume := range field(t, deployment, "spec", "template", "spec", "volumes").([]any) {
+		if v := volume.(map[string]any); v["name"] == "metrics-certificate" {
+			secret = v["secret"].(map[string]any)["secretName"].(string)
+		}
+	}
+	for _, mount := range container(t, deployment)["volumeMounts"].([]any) {
+		if v := mount.(map[string]any); v["name"] == "metrics-certificate" {
+			folder = v["mountPath"].(string)
+		}
+	}
+	if told := slices.Contains(arguments(t, deployment), "--metrics-cert-path="+folder); told != (folder != "") || told != (secret != "") {
+		t.Errorf("the Secret %q is mounted as %q, and the arguments are %q", secret, folder, arguments(t, deployment))
+	}
+	service := prefix + "controller-manager-metrics-service"
+	host := service + "." + deployment.GetNamespace() + ".svc"
+	if monitor := m["ServiceMonitor/"+prefix+"controller-manager-metrics-monitor"]; monitor != nil {
+		want := map[string]any{"ca": map[string]any{"secret": map[string]any{"name": secret, "key": "ca.crt"}}, "serverName": host}
+		if secret == "" {
+			want = map[string]any{"insecureSkipVerify": true}
+		}
+		if endpoint := field(t, monitor, "spec", "endpoints").([]any)[0].(map[string]any); endpoint["scheme"] == "https" {
+			same(t, "the monitor's TLS", endpoint["tlsConfig"], want)
+		}
+	}
+	if certificate := m["Certificate/"+prefix+"metrics-certificate"]; certificate != nil {
+		m.get(t, "Service/"+service)
+		m.get(t, "Issuer/"+field(t, certificate, "spec", "issuerRef", "name").(string))
+		same(t, "the certificate's names", field(t, certificate, "spec", "dnsNames"), []any{host})
+		same(t, "the certificate's Secret", field(t, certificate, "spec", "secretName"), secret)
 	}
 }
 

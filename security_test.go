@@ -58,7 +58,7 @@ func (c *cluster) testRefusals(t *testing.T, m *secureMongoDB) {
 func (c *cluster) authority(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ca.pem")
-	certificate, _ := selfSigned(t, "somebody else")
+	certificate, _ := selfSigned(t, "elsewhere")
 	if err := os.WriteFile(file, certificate, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ manifests_build() {
 
 # With the default values, and with all that can be switched on.
 chart() {
-	local everything=serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true,networkPolicy.enabled=true
+	local everything=serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true,networkPolicy.enabled=true,metrics.certificate.certManager=true
 	bin/helm lint --strict config/chart || return
 	bin/helm lint --strict config/chart --set "$everything,mirrorUndeclared=locks,allowForeignIDs=true" || return
 	bin/helm template mongolock config/chart >/dev/null || return

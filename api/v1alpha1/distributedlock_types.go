@@ -165,7 +165,7 @@ type DistributedLockStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready (the mirror works), Held (somebody holds the lock), Stalled (the object needs its user; absent otherwise).
+	// conditions are Ready (the mirror works), Held (somebody holds the lock), Stalled (the object needs its user; absent otherwise).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -259,6 +259,7 @@ type DistributedLockStatus struct {
 type DistributedLock struct {
 	metav1.TypeMeta `json:",inline"`
 
+	// metadata is that of every object.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 

@@ -9,7 +9,9 @@ tool=${1:-} module=. tags=''
 case $tool in
 controller-gen) package=sigs.k8s.io/controller-tools/cmd/controller-gen takes="half a minute" ;;
 kustomize) package=sigs.k8s.io/kustomize/kustomize/v5 takes="half a minute" ;;
-golangci-lint) package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint takes="about 2 minutes on two cores" ;;
+golangci-lint) # with a plugin that knows the API conventions of Kubernetes
+	package=sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter takes="about 2 minutes on two cores"
+	;;
 helm) module=helm package=helm.sh/helm/v4/cmd/helm takes="about 2 minutes on two cores" ;;
 promtool)
 	module=promtool package=github.com/prometheus/prometheus/cmd/promtool takes="about 2 minutes on two cores"

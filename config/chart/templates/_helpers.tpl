@@ -9,7 +9,7 @@
 {{- define "mongolock.selector" -}}
 control-plane: controller-manager
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "mongolock.labels" -}}
@@ -17,4 +17,20 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "mongolock.metricsService" -}}
+{{ include "mongolock.prefix" . }}-controller-manager-metrics-service
+{{- end }}
+
+{{/* The Secret with the certificate of the metrics endpoint; nothing if each replica signs its own. */}}
+{{- define "mongolock.certificate" -}}
+{{- with .Values.metrics.certificate }}
+{{- if and .certManager .existingSecret }}
+{{- fail "metrics.certificate has both certManager and existingSecret: only one can make the certificate" }}
+{{- else if and (or .certManager .existingSecret) (not (and $.Values.metrics.enabled $.Values.metrics.secure)) }}
+{{- fail "metrics.certificate needs metrics.enabled and metrics.secure: there would be nothing to use it for" }}
+{{- end }}
+{{- .certManager | ternary (printf "%s-metrics-certificate" (include "mongolock.prefix" $)) .existingSecret }}
+{{- end }}
 {{- end }}
