@@ -210,6 +210,11 @@ func (s *settings) validateKubernetes() error {
 		return errors.New("--mirror-undeclared must be the name of a namespace")
 	case s.apiQPS <= 0 || s.apiBurst < 1:
 		return errors.New("--kube-api-qps must be more than 0, and --kube-api-burst at least 1")
+	case !s.elect:
+		return nil
+	}
+	if err := resourcelock.CheckTimings(*s.manager.LeaseDuration, *s.manager.RenewDeadline, *s.manager.RetryPeriod); err != nil {
+		return fmt.Errorf("--leader-election-lease-duration, --leader-election-renew-deadline, --leader-election-retry-period: %w", err)
 	}
 	return nil
 }
@@ -222,9 +227,12 @@ func run(ctx context.Context, s *settings, log logr.Logger) error {
 	client, err := source.Open(ctx)
 	if err != nil {
 		log.Info("No usable MongoDB connection string; waiting for one", "reason", err.Error())
-		if errors.Is(err, mongolock.ErrUnreachable) { // DNS does not know the name in it
-			s.controller.WithoutStore = v1alpha1.ReasonStoreUnreachable
+	}
+	s.controller.WithoutStore = func() string {
+		if errors.Is(source.Err(), mongolock.ErrUnreachable) { // DNS does not know the name in it
+			return v1alpha1.ReasonStoreUnreachable
 		}
+		return v1alpha1.ReasonStoreNotConfigured
 	}
 	for {
 		next, err := s.runManager(ctx, client, source, log)
@@ -296,13 +304,16 @@ func (s *settings) newManager(ctx context.Context, client *mongolock.Client, log
 	if client != nil {
 		controller.Store = controllers.NewStore(client)
 	}
+	if s.elect {
+		controller.StandbyDelay = *opts.LeaseDuration // also without a client: another replica may have one, and lead
+	}
 	var lock *resourcelock.Lock
 	if client != nil && s.elect {
 		if lock, err = s.newLock(ctx, &opts, client, restConfig); err != nil {
 			return nil, fmt.Errorf("set up the leader election: %w", err)
 		}
 		log.Info("Leader election", "lock", lock.Describe(), "identity", lock.Identity())
-		controller.StandbyDelay = *opts.LeaseDuration
+		controller.ElectionID = lock.Describe()
 	}
 	mgr, err := ctrl.NewManager(restConfig, opts)
 	if err != nil {

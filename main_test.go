@@ -339,7 +339,7 @@ func (c *cluster) testBadFlags(t *testing.T) {
 	}{
 		{[]string{"--no-such-flag"}, 2, "flag provided but not defined: -no-such-flag"},
 		{[]string{"now"}, 2, "unexpected arguments (1)"},
-		{[]string{"--mongodb-uri-file=" + writeFile(t, servertest.MongoDBURI()), "--leader-election-lease-duration=10s"}, 1,
+		{[]string{"--mongodb-uri-file=" + writeFile(t, servertest.MongoDBURI()), "--leader-election-lease-duration=10s"}, 2,
 			"LeaseDuration 10s must be at least"},
 	} {
 		o := c.start(t, nil, tt.args...)

@@ -188,18 +188,53 @@ func TestPolicyComesBack(t *testing.T) {
 	}
 }
 
-// Of two objects of one lock that go, the one whose policy is in MongoDB takes it out, although the other declares one, too.
+// withSecond adds another object of the same lock.
+func (r *reconciling) withSecond(change func(*v1alpha1.DistributedLock)) *v1alpha1.DistributedLock {
+	r.Helper()
+	lock := newLock("orders/report")
+	lock.Name, lock.UID = "second", "other"
+	change(lock)
+	if err := r.client.Create(r.Context(), lock); err != nil {
+		r.Fatal(err)
+	}
+	return lock
+}
+
+// When two objects of one lock are deleted together, neither leaves the policy to the other.
 func TestPolicyGoesWithBothObjects(t *testing.T) {
 	r, store := deletedWithPolicy(t, true)
 	r.see(healthy, mongolock.State{})
-	other := newLock("orders/report")
-	other.Name, other.UID = "second", "other"
-	other.Spec.Suspend = ptr.To(true)
-	if err := r.client.Create(t.Context(), other); err != nil {
+	second := r.withSecond(func(lock *v1alpha1.DistributedLock) {
+		lock.Spec.Suspend = ptr.To(true)
+		lock.Finalizers = []string{v1alpha1.PolicyFinalizer}
+	})
+	if err := r.client.Delete(t.Context(), second); err != nil {
 		t.Fatal(err)
 	}
 	r.reconcile()
 	if !r.gone(t.Context()) || len(store.policies) != 1 {
+		t.Errorf("gone %t, written %v", r.gone(t.Context()), store.policies)
+	}
+}
+
+// When one object takes the place of another, the lock has a policy at every moment: what both suspend is never granted.
+func TestPolicyPassesOn(t *testing.T) {
+	r, store := deletedWithPolicy(t, true)
+	suspended := mongolock.Policy{Capacity: 1, Suspended: true}
+	r.see(healthy, mongolock.State{ID: "orders/report", Exists: true, Policy: suspended})
+	second := r.withSecond(func(lock *v1alpha1.DistributedLock) { lock.Spec.Suspend = ptr.To(true) })
+	if result := r.reconcile(); r.gone(t.Context()) || result.RequeueAfter != again {
+		t.Errorf("gone %t before the next one is there, looks again after %s", r.gone(t.Context()), result.RequeueAfter)
+	}
+	first := r.key
+	r.key = client.ObjectKeyFromObject(second)
+	r.reconcile()
+	if lock := r.object(); conditionOf(lock.Status, "Ready") != "True/Mirrored" || len(lock.Finalizers) != 1 {
+		t.Errorf("the next one has the finalizers %v and the status %+v", lock.Finalizers, lock.Status)
+	}
+	r.key = first
+	r.reconcile()
+	if !r.gone(t.Context()) || len(store.policies) > 0 {
 		t.Errorf("gone %t, written %v", r.gone(t.Context()), store.policies)
 	}
 }

@@ -49,7 +49,7 @@ func (a *audit) Start(ctx context.Context) error {
 }
 
 func (a *audit) wakeDifferent(ctx context.Context) {
-	queue := a.wake.requests()
+	queue := a.wake.objectQueue()
 	var locks v1alpha1.DistributedLockList
 	if err := a.client.List(ctx, &locks, client.UnsafeDisableDeepCopyOption(true)); err != nil || queue == nil {
 		return

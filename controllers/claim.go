@@ -25,13 +25,15 @@ type claim struct{ reason, message string }
 func (c claim) granted() bool { return c.reason == "" }
 
 // claims decides which object may mirror a lock. A lock has one object at most: two could declare different policies, and whoever looks
-// for a lock would find it twice.
+// for a lock would find it twice. An object that is being deleted has no claim any more.
 type claims struct {
 	objects client.Reader
 	// allowForeignIDs lets objects mirror locks whose id lies outside their own namespace.
 	allowForeignIDs bool
 	// discovery is the namespace of the objects that the operator itself makes; "" if it makes none.
 	discovery string
+	// election is the id of the lock that the operator's leader holds; "" if there is no election.
+	election string
 }
 
 // of judges the claim of an object.
@@ -43,6 +45,9 @@ func (c *claims) of(ctx context.Context, lock *v1alpha1.DistributedLock) (claim,
 	case c.discovered(lock) && lock.Spec.DeclaresPolicy():
 		return claim{v1alpha1.ReasonReadOnly, "The operator made this object for a lock that no object declares: take the policy out of it, " +
 			"and declare the lock with an object of your own."}, nil
+	case c.election != "" && lock.LockID() == c.election && lock.Spec.DeclaresPolicy():
+		return claim{v1alpha1.ReasonReadOnly, "The operator elects its own leader by this lock, and a policy could keep it from doing so for good: " +
+			"take the policy out of this object."}, nil
 	}
 	objects, err := c.sharing(ctx, lock.LockID())
 	if err != nil {
@@ -50,7 +55,7 @@ func (c *claims) of(ctx context.Context, lock *v1alpha1.DistributedLock) (claim,
 	}
 	for i := range objects {
 		other := &objects[i]
-		if other.UID != lock.UID && c.allowed(other) && c.better(other, lock) {
+		if other.UID != lock.UID && other.DeletionTimestamp.IsZero() && c.allowed(other) && c.better(other, lock) {
 			return claim{v1alpha1.ReasonDuplicateID, fmt.Sprintf("The object %s/%s mirrors the same lock and has the better claim: delete one of the "+
 				"two, or make this one anew with another id.", other.Namespace, other.Name)}, nil
 		}
@@ -81,6 +86,22 @@ func (c *claims) better(a, b *v1alpha1.DistributedLock) bool {
 		return x.Before(&y)
 	}
 	return a.Namespace+"/"+a.Name < b.Namespace+"/"+b.Name
+}
+
+// heir is the object that has the claim to the lock when lock has none any more; nil if there is no such object. It belongs to the cache.
+func (c *claims) heir(ctx context.Context, lock *v1alpha1.DistributedLock) (*v1alpha1.DistributedLock, error) {
+	objects, err := c.sharing(ctx, lock.LockID())
+	if err != nil {
+		return nil, err
+	}
+	var best *v1alpha1.DistributedLock
+	for i := range objects {
+		other := &objects[i]
+		if other.UID != lock.UID && other.DeletionTimestamp.IsZero() && c.allowed(other) && (best == nil || c.better(other, best)) {
+			best = other
+		}
+	}
+	return best, nil
 }
 
 // sharing lists the objects with this lock id. They belong to the cache and must not be changed.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -29,6 +30,10 @@ func TestClaims(t *testing.T) {
 	discovered := map[string]string{v1alpha1.DiscoveredLabel: "true"}
 	policy := object("found", "touched", 0, "orders/x", discovered)
 	policy.Spec.Suspend = ptr.To(true)
+	election, watched := object("system", "operator", 0, "", nil), object("system", "operator", 0, "", nil)
+	election.Spec.Suspend = ptr.To(true)
+	leaving := object("orders", "report", time.Hour, "", nil)
+	leaving.DeletionTimestamp, leaving.Finalizers = &metav1.Time{Time: t0}, []string{v1alpha1.PolicyFinalizer}
 	const own, foreign, found, young, old = "orders/report", "elsewhere/lock", "found/lock", 0, time.Hour
 	for _, tt := range []struct {
 		name         string
@@ -44,6 +49,9 @@ func TestClaims(t *testing.T) {
 		{"discovered with a policy", policy, nil, false, "ReadOnly"},
 		{"younger", object("orders", "b", young, own, nil), object("orders", "report", old, "", nil), false, "DuplicateId"},
 		{"older", object("orders", "report", old, "", nil), object("orders", "b", young, own, nil), false, ""},
+		{"younger, and the other is being deleted", object("orders", "b", young, own, nil), leaving, false, ""},
+		{"the operator's election", watched, nil, false, ""},
+		{"the operator's election, with a policy", election, nil, false, "ReadOnly"},
 		{"as old, later name", object("orders", "z", old, own, nil), object("orders", "report", old, "", nil), false, "DuplicateId"},
 		{"as old, earlier name", object("orders", "a", old, own, nil), object("orders", "report", old, "", nil), false, ""},
 		{"older, but of another namespace", object("thief", "a", old, own, nil), object("orders", "report", young, "", nil), true, "DuplicateId"},
@@ -58,7 +66,7 @@ func TestClaims(t *testing.T) {
 			if tt.other != nil {
 				builder.WithObjects(tt.other)
 			}
-			c := &claims{objects: builder.Build(), allowForeignIDs: tt.allowForeign, discovery: "found"}
+			c := &claims{objects: builder.Build(), allowForeignIDs: tt.allowForeign, discovery: "found", election: "system/operator"}
 			got, err := c.of(t.Context(), tt.lock)
 			if err != nil || got.reason != tt.want || (got.message == "") != (tt.want == "") {
 				t.Errorf("got %+v, %v, want %q", got, err, tt.want)

@@ -55,7 +55,7 @@ type Health struct {
 	Phase Phase
 	// Reason is one of the ReasonStore constants while Phase is Failed.
 	Reason string
-	// Since is when the store last worked, while Phase is Failed; zero if it never can.
+	// Since is when the store last worked, while Phase is Failed, or when it was found that there is none.
 	Since time.Time
 	// Outage counts this process's outages; it tells one from the next.
 	Outage int

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mongolock/operator/api/v1alpha1"
@@ -21,6 +22,8 @@ import (
 type memory struct {
 	mu      sync.Mutex
 	objects map[types.NamespacedName]*remembered
+	// heard is when another replica was last seen to lead.
+	heard time.Time
 }
 
 func newMemory() *memory {
@@ -30,6 +33,8 @@ func newMemory() *memory {
 type remembered struct {
 	uid    types.UID
 	lockID string
+	// written is the version of the object that our last write of its status made; empty if there was none.
+	written string
 	// outage and reasons are what was said of an outage, for this generation of the spec; last is what was said last, at saidAt.
 	outage     int
 	generation int64
@@ -66,6 +71,36 @@ func (m *memory) forget(key types.NamespacedName) *remembered {
 	o := m.objects[key]
 	delete(m.objects, key)
 	return o
+}
+
+// wrote remembers that the status was written.
+func (m *memory) wrote(lock *v1alpha1.DistributedLock) {
+	m.use(lock, func(o *remembered) { o.written = lock.ResourceVersion })
+}
+
+// isStale tells whether the object is from before our last write of its status: the cache has not seen that yet.
+func (m *memory) isStale(lock *v1alpha1.DistributedLock) (stale bool) {
+	m.use(lock, func(o *remembered) {
+		if o.written != "" {
+			order, err := resourceversion.CompareResourceVersion(lock.ResourceVersion, o.written)
+			stale = err == nil && order < 0
+		}
+	})
+	return stale
+}
+
+// heardLeader remembers that another replica was seen to lead.
+func (m *memory) heardLeader(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heard = now
+}
+
+// leaderHeard is when another replica was last seen to lead.
+func (m *memory) leaderHeard() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.heard
 }
 
 // said tells whether the object was told of this outage for this reason.

@@ -86,8 +86,8 @@ type View struct {
 // Its lock is held for field access only; it never waits for the queue, and a slow API server does not slow it down.
 type Mirror struct {
 	store Store // nil: there is no connection to MongoDB
-	// without is the reason that objects show when store is nil.
-	without string
+	// without tells the reason that objects show when store is nil.
+	without func() string
 	clock   clock.WithTicker
 	log     logr.Logger
 	wake    *waker
@@ -108,7 +108,8 @@ type Mirror struct {
 
 func newMirror(store Store, clk clock.WithTicker, log logr.Logger, wake *waker) *Mirror {
 	return &Mirror{
-		store: store, without: v1alpha1.ReasonStoreNotConfigured, clock: clk, log: log, wake: wake,
+		store: store, clock: clk, log: log, wake: wake,
+		without:  func() string { return v1alpha1.ReasonStoreNotConfigured },
 		locks:    map[string]mongolock.State{},
 		absent:   map[string]absence{},
 		asked:    map[string]struct{}{},
@@ -125,9 +126,7 @@ func (m *Mirror) NeedLeaderElection() bool { return false }
 // Start runs the mirror until ctx ends.
 func (m *Mirror) Start(ctx context.Context) error {
 	if m.store == nil {
-		m.publish(ctx, Health{Phase: Failed, Reason: m.without, Outage: 1})
-		<-ctx.Done()
-		return nil
+		return m.doWithout(ctx)
 	}
 	var checking sync.WaitGroup
 	defer checking.Wait()
@@ -149,6 +148,23 @@ func (m *Mirror) Start(ctx context.Context) error {
 			return nil
 		}
 		m.observe(ctx, tracker, err, false)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C():
+		}
+	}
+}
+
+// doWithout says that there is no store until ctx ends, and why.
+func (m *Mirror) doWithout(ctx context.Context) error {
+	ticker := m.clock.NewTicker(lookPeriod)
+	defer ticker.Stop()
+	for h := (Health{Phase: Failed, Since: m.clock.Now(), Outage: 1}); ; {
+		if reason := m.without(); reason != h.Reason {
+			h.Reason = reason
+			m.publish(ctx, h)
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -10,11 +10,13 @@ package controllers
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
@@ -44,7 +46,12 @@ func newMirroring(t *testing.T, store Store, names ...string) *mirroring {
 	if err := wake.attach(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}
-	m := &mirroring{T: t, Mirror: newMirror(store, clock.RealClock{}, logr.Discard(), wake), queue: queue}
+	return runMirror(t, newMirror(store, clock.RealClock{}, logr.Discard(), wake), queue)
+}
+
+func runMirror(t *testing.T, mirror *Mirror, queue priorityqueue.PriorityQueue[reconcile.Request]) *mirroring {
+	t.Helper()
+	m := &mirroring{T: t, Mirror: mirror, queue: queue}
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := m.Start(t.Context()); err != nil {
@@ -53,7 +60,9 @@ func newMirroring(t *testing.T, store Store, names ...string) *mirroring {
 	})
 	t.Cleanup(func() { // after the context of the test has ended
 		running.Wait()
-		queue.ShutDown()
+		if queue != nil {
+			queue.ShutDown()
+		}
 	})
 	return m
 }
@@ -227,5 +236,23 @@ func TestFeedIsOpenedAgain(t *testing.T) {
 	m.eventually("the second feed is read", func() bool { return !m.View("orders/new").Unknown && m.View("orders/old").Unknown })
 	if !first.isClosed() {
 		t.Error("the first feed was not closed")
+	}
+}
+
+// Why there is no store can change.
+func TestReasonWithoutAStore(t *testing.T) {
+	var reason atomic.Pointer[string]
+	reason.Store(ptr.To(v1alpha1.ReasonStoreNotConfigured))
+	wake := newWaker(fake.NewClientBuilder().WithScheme(scheme).Build(), clock.RealClock{}, logr.Discard())
+	mirror := newMirror(nil, clock.RealClock{}, logr.Discard(), wake)
+	mirror.without = func() string { return *reason.Load() }
+	m := runMirror(t, mirror, nil)
+	health := func() Health { return m.View("any").Health }
+	m.eventually("it is said", func() bool { return health().Reason == v1alpha1.ReasonStoreNotConfigured })
+	first := health()
+	reason.Store(ptr.To(v1alpha1.ReasonStoreUnreachable))
+	m.eventually("the other reason is said", func() bool { return health().Reason == v1alpha1.ReasonStoreUnreachable })
+	if h := health(); h.Outage != first.Outage || !h.Since.Equal(first.Since) || !h.Failed() {
+		t.Errorf("from %+v to %+v", first, h)
 	}
 }

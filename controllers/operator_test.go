@@ -288,6 +288,17 @@ func TestNotConfigured(t *testing.T) {
 	e.reports("lost", "StoreNotConfigured: "+storeMessages["StoreNotConfigured"])
 }
 
+// One that has no connection string does not talk over a leader that has one.
+func TestNotConfiguredBesideALeader(t *testing.T) {
+	e := newEnv(t)
+	e.operate(servertest.MongoDBURI())
+	e.create("shown", "")
+	e.shows(soon, "shown", "Ready True/Mirrored")
+	w := e.watchWrites()
+	e.start(operatorOptions{standbyDelay: time.Hour})
+	e.unchanged(w, 0, "shown")
+}
+
 // proxy is a MongoDB that can fail.
 func (e *env) proxy() *faultproxy.Proxy {
 	e.Helper()

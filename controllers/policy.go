@@ -121,19 +121,15 @@ func (r *Reconciler) writePolicy(ctx context.Context, lock *v1alpha1.Distributed
 	return policyAwaited
 }
 
-// clearPolicy takes the object's policy out of MongoDB, and tells whether it is not there any more. If another object of the lock has its
-// policy there by now, that is left to it.
+// clearPolicy takes the object's policy out of MongoDB, and tells whether it is not there any more. If another object has the claim now and
+// declares a policy too, the one replaces the other without a moment in between: a lock that both suspend is never granted.
 func (r *Reconciler) clearPolicy(ctx context.Context, lock *v1alpha1.DistributedLock) bool {
-	others, err := r.claims.sharing(ctx, lock.LockID())
+	heir, err := r.claims.heir(ctx, lock)
 	if err != nil {
 		return false
 	}
-	for i := range others {
-		other := &others[i]
-		if other.UID != lock.UID && other.DeletionTimestamp.IsZero() && other.Spec.DeclaresPolicy() &&
-			controllerutil.ContainsFinalizer(other, v1alpha1.PolicyFinalizer) && r.claims.allowed(other) && !r.claims.discovered(other) {
-			return true
-		}
+	if heir != nil && heir.Spec.DeclaresPolicy() && !r.claims.discovered(heir) {
+		return controllerutil.ContainsFinalizer(heir, v1alpha1.PolicyFinalizer) // it sees to its policy; until then this one binds
 	}
 	err = r.mirror.store.SetPolicy(ctx, lock.LockID(), mongolock.Policy{})
 	if err != nil && !errors.Is(err, mongolock.ErrForeignDocument) { // which has no policy

@@ -10,7 +10,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -23,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/mongolock/operator/api/v1alpha1"
-	"github.com/mongolock/operator/pkg/mongolock"
 )
 
 const (
@@ -35,23 +33,9 @@ const (
 	foreignAgain = 30 * time.Second
 	// settlePeriod is when to look again whether there is room for an event that sums up others.
 	settlePeriod = 10 * time.Second
-	// behindLimit is how long a picture older than the status is taken for a late one. After that the status must be wrong: the
-	// database was restored from a backup, or somebody edited the status.
-	behindLimit = 30 * time.Second
-	// repeatPause is the least time between two changes of what one replica says of one outage.
-	repeatPause = time.Minute
 )
 
-// Reconciler mirrors locks into the status of DistributedLocks.
-//
-// Who writes. Every replica runs this reconciler, and only the leader writes what MongoDB has. An outage of the store is different:
-// the leader is elected in MongoDB, so while that is gone there is no leader, and yet just then the objects must say that their
-// status is not to be relied on. So any replica may set Ready=False for an outage that it sees itself. One replica alone may be
-// cut off while the leader is not: its word would be put right by the leader and must not be repeated then, or the two would fight
-// for as long as the replica is cut off. Therefore a replica says it once per object, reason and outage of its own; a reason that
-// comes back may be said again, but only in place of this replica's own last word. And one that does not lead waits until nobody else
-// can still lead, so that a bad link of its own touches no object. All writes carry the resourceVersion that they were computed from,
-// so two replicas that say the same thing at the same time make one write.
+// Reconciler mirrors locks into the status of DistributedLocks. Which replica may write what is decided in authority.go.
 //
 // Errors of the store are states, never errors of a reconcile: they are not retried object by object.
 type Reconciler struct {
@@ -60,7 +44,7 @@ type Reconciler struct {
 	mirror   *Mirror
 	claims   *claims
 	clock    clock.PassiveClock
-	elected  <-chan struct{} // closed while this replica leads
+	elected  <-chan struct{} // closed while this replica leads; nil if it never can
 	// standbyDelay is how long an outage lasts before a replica speaks of it that does not lead.
 	standbyDelay time.Duration
 	memory       *memory
@@ -157,65 +141,12 @@ func (r *Reconciler) forget(ctx context.Context, gone *remembered) {
 	}
 }
 
-// mayWrite tells whether this replica may write the status from this view; if not, wait is when to look again, or 0 if something else
-// will cause the look.
-func (r *Reconciler) mayWrite(lock *v1alpha1.DistributedLock, view View, c claim) (wait time.Duration, ok bool) {
-	switch {
-	case view.Health.Phase == Settling:
-		return 0, false // the mirror wakes everybody when it has made up its mind
-	case view.Health.Failed():
-		return r.maySay(lock, view.Health, c)
-	case !r.leads():
-		return 0, false // woken on being elected
-	case !c.granted():
-		return 0, true // whatever the lock is
-	case !view.State.Exists:
-		// Also when it is known to be absent: a foreign document may have come or gone since, and the feed does not tell of those.
-		r.mirror.Check(lock.LockID())
-		return again, !view.Unknown
-	}
-	now := r.clock.Now()
-	behind := isBehind(view.State, &lock.Status)
-	if since := r.memory.behindSince(lock, behind, now); behind && now.Sub(since) < behindLimit {
-		return again, false
-	}
-	return 0, true
-}
-
-// maySay tells whether this replica may speak of the outage.
-func (r *Reconciler) maySay(lock *v1alpha1.DistributedLock, h Health, c claim) (wait time.Duration, ok bool) {
-	if !r.leads() {
-		if !c.granted() {
-			return 0, false // that has to be said by the leader
-		}
-		// There is no word to contradict on an object of which nobody has said anything.
-		if left := r.standbyDelay - r.clock.Since(h.Since); left > 0 && readyReason(lock) != "" {
-			return left + rand.N(outageSpread), false
-		}
-	}
-	if !r.memory.said(lock, h) {
-		return 0, true
-	}
-	at, ok := r.memory.mayRepeat(lock, h)
-	if !ok {
-		return 0, false
-	}
-	left := at.Sub(r.clock.Now())
-	return max(left, 0), left <= 0
-}
-
-// isBehind tells whether a picture is older than what the status shows: a replica that has just been elected may be late. A lock whose
-// document was made anew has a larger token.
-func isBehind(state mongolock.State, s *v1alpha1.DistributedLockStatus) bool {
-	if state.Token != s.FencingToken {
-		return state.Token < s.FencingToken
-	}
-	return len(s.Events) > 0 && state.Seq < s.Events[len(s.Events)-1].Seq
-}
-
 // write brings the status up to date and reports what happened. It is false if somebody else changed the object meanwhile, or the
 // cache had not seen our own last write: then the comparison was with the past, and nothing was written.
 func (r *Reconciler) write(ctx context.Context, lock *v1alpha1.DistributedLock, view View, c claim) (bool, error) {
+	if r.memory.isStale(lock) {
+		return false, nil // what it shows may be what is desired again, and our last write would stand
+	}
 	desired := desiredStatus(lock, view, c, r.clock.Now())
 	if equality.Semantic.DeepEqual(lock.Status, desired) {
 		return true, nil
@@ -229,20 +160,11 @@ func (r *Reconciler) write(ctx context.Context, lock *v1alpha1.DistributedLock, 
 		}
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	}
+	r.memory.wrote(lock)
 	countWrite(before, lock)
 	log.FromContext(ctx).V(1).Info("Status written", "lock", lock.LockID(), "state", lock.Status.State, "holder", lock.Status.Holder)
 	r.report(before, lock, view)
 	return true, nil
-}
-
-// leads tells whether this replica was elected. A replica that loses the election ends.
-func (r *Reconciler) leads() bool {
-	select {
-	case <-r.elected:
-		return true
-	default:
-		return false
-	}
 }
 
 // readyReason is the reason of the condition Ready, or "".

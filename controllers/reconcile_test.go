@@ -8,8 +8,8 @@ SPDX-License-Identifier: Apache-2.0
 package controllers
 
 import (
+	"context"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -82,72 +82,6 @@ func (r *reconciling) see(h Health, state mongolock.State) {
 
 var acquiredByA = lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a", 7)}, "a")
 
-func TestWhoWrites(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		leads  bool
-		health Health
-		state  mongolock.State
-		want   string // Ready; "absent": nothing was written
-	}{
-		{"leader, healthy", true, healthy, acquiredByA, "True/Mirrored"},
-		{"standby, healthy", false, healthy, acquiredByA, "absent"},
-		{"leader, settling", true, Health{}, acquiredByA, "absent"},
-		{"standby, settling", false, Health{}, acquiredByA, "absent"},
-		{"leader, failed", true, failed, acquiredByA, "False/StoreUnreachable"},
-		{"standby, failed", false, failed, acquiredByA, "False/StoreUnreachable"},
-		{"leader, absence not confirmed", true, healthy, mongolock.State{}, "absent"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := newReconciling(t, tt.leads, newLock(""))
-			r.see(tt.health, tt.state)
-			lock, _ := r.pass()
-			if got := conditionOf(lock.Status, "Ready"); got != tt.want {
-				t.Errorf("Ready is %s, want %s", got, tt.want)
-			}
-			if _, written := r.pass(); written {
-				t.Error("a second pass writes again")
-			}
-		})
-	}
-}
-
-// An outage is said once per object, reason and outage; whoever contradicts wins, until the next outage.
-func TestOutageIsSaidOnce(t *testing.T) {
-	r := newReconciling(t, false, newLock(""))
-	contradict := func() {
-		lock := r.object()
-		lock.Status = desiredStatus(lock, View{State: acquiredByA, Health: healthy}, claim{}, t0)
-		if err := r.client.Status().Update(r.Context(), lock); err != nil {
-			t.Fatal(err)
-		}
-	}
-	denied := Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnauthorized, Outage: 1}
-	next := Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnreachable, Outage: 2}
-	for i, step := range []struct {
-		health Health
-		writes bool
-	}{{failed, true}, {failed, false}, {denied, true}, {failed, false}, {denied, false}, {next, true}, {next, false}} {
-		contradict()
-		r.see(step.health, acquiredByA)
-		if _, written := r.pass(); written != step.writes {
-			t.Errorf("step %d: written %t, want %t", i, written, step.writes)
-		}
-	}
-	// An object that was replaced by one of the same name has not been told.
-	if err := r.client.Delete(r.Context(), r.object()); err != nil {
-		t.Fatal(err)
-	}
-	replacement := newLock("")
-	replacement.UID = "another"
-	if err := r.client.Create(r.Context(), replacement); err != nil {
-		t.Fatal(err)
-	}
-	if _, written := r.pass(); !written {
-		t.Error("the new object was not told of the outage")
-	}
-}
-
 // Somebody else's write, or our own one that the cache has not seen, is no error: nothing is written or reported, and the object is
 // looked at again.
 func TestConflict(t *testing.T) {
@@ -165,6 +99,41 @@ func TestConflict(t *testing.T) {
 	if len(r.events.Events) > 0 {
 		t.Errorf("reported %q again", <-r.events.Events)
 	}
+}
+
+// A change that goes back before the cache has our write of it is written all the same.
+func TestLateCache(t *testing.T) {
+	suspended := acquiredByA
+	suspended.Policy.Suspended = true
+	r := newReconciling(t, true, newLock(""))
+	r.see(healthy, acquiredByA)
+	r.pass()
+	late := lateCache{r.client, r.object()}
+	r.see(healthy, suspended)
+	if lock, _ := r.pass(); !lock.Status.Suspended {
+		t.Fatal("not written")
+	}
+	r.see(healthy, acquiredByA)
+	inTime := r.client
+	r.client = late
+	if result := r.reconcile(); result.RequeueAfter != conflictAgain {
+		t.Errorf("an object of the past is looked at again after %s", result.RequeueAfter)
+	}
+	r.client = inTime
+	if lock, _ := r.pass(); lock.Status.Suspended {
+		t.Error("the status shows a suspension that is over")
+	}
+}
+
+// lateCache has an old version of the object.
+type lateCache struct {
+	client.Client
+	lock *v1alpha1.DistributedLock
+}
+
+func (c lateCache) Get(_ context.Context, _ client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	c.lock.DeepCopyInto(into.(*v1alpha1.DistributedLock))
+	return nil
 }
 
 // An object that is gone is forgotten.
@@ -227,38 +196,6 @@ func TestCalmLockIsSummedUp(t *testing.T) {
 	}
 }
 
-// A leader whose picture is late does not write it over a newer status; but a status that stays ahead is wrong.
-func TestLatePicture(t *testing.T) {
-	one, two := transition(1, mongolock.EventAcquired, "a", 7), transition(2, mongolock.EventReleased, "a", 7)
-	early, late := lockState([]mongolock.Event{one}, "a"), lockState([]mongolock.Event{one, two})
-	next := lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "b", 9)}, "b")
-	for _, tt := range []struct {
-		name            string
-		shown, pictured mongolock.State
-	}{{"same token", late, early}, {"smaller token", next, late}} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := newReconciling(t, true, mirrored(tt.shown))
-			r.see(healthy, tt.pictured)
-			for range 2 {
-				before := r.object().ResourceVersion
-				result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key})
-				if err != nil || result.RequeueAfter != again || r.object().ResourceVersion != before || len(r.events.Events) > 0 {
-					t.Errorf("result %+v, error %v, written %t, %d events", result, err, r.object().ResourceVersion != before, len(r.events.Events))
-				}
-				r.clock.Step(behindLimit / 2)
-			}
-			if _, written := r.pass(); !written {
-				t.Errorf("not written after %s", behindLimit)
-			}
-		})
-	}
-	r := newReconciling(t, true, mirrored(late))
-	r.see(healthy, next)
-	if _, written := r.pass(); !written {
-		t.Error("a document made anew is not shown")
-	}
-}
-
 // An id that is not allowed needs no look into MongoDB.
 func TestHopelessID(t *testing.T) {
 	r := newReconciling(t, true, newLock("elsewhere/lock"))
@@ -282,70 +219,6 @@ func TestForeignDocumentIsLookedAtAgain(t *testing.T) {
 	r.pass()
 	if _, asked := r.mirror.asked["orders/report"]; !asked {
 		t.Error("not asked again")
-	}
-}
-
-// A replica that does not lead leaves an object that shows the lock alone until nobody can lead any more.
-func TestStandbyWaits(t *testing.T) {
-	const lease = 30 * time.Second
-	outage := Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnreachable, Outage: 1, Since: t0.Add(-10 * time.Second)}
-	for _, tt := range []struct {
-		name   string
-		lock   *v1alpha1.DistributedLock
-		leads  bool
-		writes bool
-	}{
-		{"standby", mirrored(acquiredByA), false, false},
-		{"leader", mirrored(acquiredByA), true, true},
-		{"nobody has said anything yet", newLock(""), false, true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := newReconciling(t, tt.leads, tt.lock)
-			r.standbyDelay = lease
-			r.see(outage, acquiredByA)
-			before := r.object().ResourceVersion
-			result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key})
-			if err != nil || (r.object().ResourceVersion != before) != tt.writes {
-				t.Fatalf("written %t, error %v", !tt.writes, err)
-			}
-			if wait := result.RequeueAfter; !tt.writes && (wait < 20*time.Second || wait > 20*time.Second+outageSpread) {
-				t.Errorf("looks again after %s", result.RequeueAfter)
-			}
-			r.clock.Step(20 * time.Second)
-			if lock, _ := r.pass(); conditionOf(lock.Status, "Ready") != "False/StoreUnreachable" {
-				t.Errorf("status %+v", lock.Status)
-			}
-		})
-	}
-}
-
-// A replica that does not lead says nothing but that the store does not work.
-func TestStandbyLeavesForeignIDsAlone(t *testing.T) {
-	r := newReconciling(t, false, newLock("elsewhere/lock"))
-	r.see(failed, mongolock.State{})
-	if lock, written := r.pass(); written {
-		t.Errorf("wrote %+v", lock.Status)
-	}
-}
-
-// A reason that comes back in one outage is said again, at most once a minute, if nobody else has spoken meanwhile.
-func TestReasonComesBack(t *testing.T) {
-	denied := Health{Phase: Failed, Reason: v1alpha1.ReasonStoreUnauthorized, Outage: 1}
-	r := newReconciling(t, false, newLock(""))
-	for _, h := range []Health{failed, denied} {
-		r.see(h, acquiredByA)
-		if _, written := r.pass(); !written {
-			t.Fatalf("%s was not said", h.Reason)
-		}
-	}
-	r.see(failed, acquiredByA)
-	result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: r.key})
-	if err != nil || result.RequeueAfter != repeatPause || conditionOf(r.object().Status, "Ready") != "False/StoreUnauthorized" {
-		t.Errorf("at once: %+v, %v, %+v", result, err, r.object().Status)
-	}
-	r.clock.Step(repeatPause)
-	if lock, _ := r.pass(); conditionOf(lock.Status, "Ready") != "False/StoreUnreachable" {
-		t.Errorf("after a minute: %+v", lock.Status)
 	}
 }
 

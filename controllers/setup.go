@@ -55,11 +55,13 @@ const (
 type Options struct {
 	// Store is where the locks are; nil if the operator has no usable connection string, which the objects then say.
 	Store Store
-	// WithoutStore is the reason of the condition Ready while Store is nil; default StoreNotConfigured.
-	WithoutStore string
+	// WithoutStore tells the reason of the condition Ready while Store is nil; default StoreNotConfigured.
+	WithoutStore func() string
 	// StandbyDelay is how long an outage lasts before a replica speaks of it that does not lead: the lease of the leader, after which
-	// there is none. Default 0.
+	// there is none. 0, the default, means that there is no election, and this replica leads.
 	StandbyDelay time.Duration
+	// ElectionID is the id of the lock by which the operator elects its leader, if there is an election.
+	ElectionID string
 	// AllowForeignIDs lets objects mirror locks whose id lies outside their own namespace.
 	AllowForeignIDs bool
 	// MirrorUndeclared is the namespace in which locks that no object declares get an object of their own; "" switches that off.
@@ -75,16 +77,22 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	wake := newWaker(mgr.GetCache(), clock.RealClock{}, log)
 	wake.everything = opts.MirrorUndeclared != ""
 	mirror := newMirror(opts.Store, clock.RealClock{}, log, wake)
-	if opts.WithoutStore != "" {
+	if opts.WithoutStore != nil {
 		mirror.without = opts.WithoutStore
 	}
+	elected := mgr.Elected()
+	if opts.Store == nil && opts.StandbyDelay > 0 {
+		elected = nil // whoever leads is elected in the store; the manager knows of no election
+	}
 	r := &Reconciler{
-		client:       mgr.GetClient(),
-		recorder:     mgr.GetEventRecorder(recorderName),
-		mirror:       mirror,
-		claims:       &claims{objects: mgr.GetCache(), allowForeignIDs: opts.AllowForeignIDs, discovery: opts.MirrorUndeclared},
+		client:   mgr.GetClient(),
+		recorder: mgr.GetEventRecorder(recorderName),
+		mirror:   mirror,
+		claims: &claims{
+			objects: mgr.GetCache(), allowForeignIDs: opts.AllowForeignIDs, discovery: opts.MirrorUndeclared, election: opts.ElectionID,
+		},
 		clock:        clock.RealClock{},
-		elected:      mgr.Elected(),
+		elected:      elected,
 		standbyDelay: opts.StandbyDelay,
 		memory:       newMemory(),
 		budget:       newEventBudget(clock.RealClock{}),
@@ -110,13 +118,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 			return fmt.Errorf("build the discovery: %w", err)
 		}
 	}
-	for _, part := range []manager.Runnable{mirror, &audit{Reconciler: r, wake: wake}, &onElection{elected: mgr.Elected(), wake: wake}} {
+	for _, part := range []manager.Runnable{mirror, &audit{Reconciler: r, wake: wake}, &onElection{elected: elected, wake: wake}} {
 		if err := mgr.Add(part); err != nil {
 			return fmt.Errorf("add a part of the controller: %w", err)
 		}
 	}
 	return mgr.AddReadyzCheck("controller", func(*http.Request) error {
-		if wake.requests() == nil {
+		if wake.objectQueue() == nil {
 			return errNotStarted
 		}
 		return nil
@@ -134,12 +142,14 @@ func newRateLimiter[T comparable]() workqueue.TypedRateLimiter[T] {
 func (r *Reconciler) worthALook() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
-			lock, ok := e.ObjectNew.(*v1alpha1.DistributedLock)
-			if !ok {
+			before, ok := e.ObjectOld.(*v1alpha1.DistributedLock)
+			lock, isLock := e.ObjectNew.(*v1alpha1.DistributedLock)
+			if !ok || !isLock {
 				return false
 			}
+			r.overhear(before, lock)
 			_, evict := lock.Annotations[v1alpha1.EvictAnnotation]
-			return evict || lock.Generation != e.ObjectOld.GetGeneration() || relabelled(e) ||
+			return evict || lock.Generation != before.Generation || relabelled(e) ||
 				lock.Spec.DeclaresPolicy() != controllerutil.ContainsFinalizer(lock, v1alpha1.PolicyFinalizer) ||
 				isStoreReason(readyReason(lock)) && r.leads() && r.mirror.Healthy()
 		},
@@ -147,10 +157,12 @@ func (r *Reconciler) worthALook() predicate.Predicate {
 	}
 }
 
-// comesOrGoes passes the events by in which an object neither comes nor goes, nor becomes or ceases to be a discovered one.
+// comesOrGoes passes the events by in which an object neither comes nor begins to go, nor becomes or ceases to be a discovered one.
 func comesOrGoes() predicate.Predicate {
 	return predicate.Funcs{
-		UpdateFunc:  relabelled,
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return relabelled(e) || e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+		},
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}
 }

@@ -81,15 +81,15 @@ func (w *waker) discover(ids workqueue.TypedRateLimitingInterface[string]) {
 	w.ids = ids
 }
 
-// requests is the controller's queue, nil before it has started.
-func (w *waker) requests() workqueue.TypedRateLimitingInterface[reconcile.Request] {
+// objectQueue is the controller's queue, nil before it has started.
+func (w *waker) objectQueue() workqueue.TypedRateLimitingInterface[reconcile.Request] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.queue
 }
 
-// locks is the queue of the discovery, nil if there is none or this replica does not lead.
-func (w *waker) locks() workqueue.TypedRateLimitingInterface[string] {
+// lockQueue is the queue of the discovery, nil if there is none or this replica does not lead.
+func (w *waker) lockQueue() workqueue.TypedRateLimitingInterface[string] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.ids
@@ -99,7 +99,7 @@ func (w *waker) locks() workqueue.TypedRateLimitingInterface[string] {
 func (w *waker) lock(ctx context.Context, id string) {
 	after := w.pace(id)
 	w.add(ctx, after, 0, client.MatchingFields{lockIDIndex: id})
-	if queue := w.locks(); queue != nil {
+	if queue := w.lockQueue(); queue != nil {
 		queue.AddAfter(id, after)
 	}
 }
@@ -143,7 +143,7 @@ func (w *waker) wanted(ctx context.Context, id string) bool {
 // all wakes all objects, each at a random moment within spread, and the discovery for these locks and for those of the objects.
 func (w *waker) all(ctx context.Context, spread time.Duration, known []string) {
 	objects := w.add(ctx, window, spread)
-	queue := w.locks()
+	queue := w.lockQueue()
 	if queue == nil {
 		return
 	}
@@ -157,7 +157,7 @@ func (w *waker) all(ctx context.Context, spread time.Duration, known []string) {
 
 // add wakes the objects that opts select, and returns them: they belong to the cache.
 func (w *waker) add(ctx context.Context, after, spread time.Duration, opts ...client.ListOption) []v1alpha1.DistributedLock {
-	queue := w.requests()
+	queue := w.objectQueue()
 	if queue == nil {
 		return nil
 	}

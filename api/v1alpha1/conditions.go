@@ -38,8 +38,8 @@ const (
 	// namespace the id begins with, else the older one.
 	ReasonDuplicateID = "DuplicateId"
 
-	// ReasonReadOnly (False, and Stalled True): the object was made by the operator for a lock that no object declares, and somebody
-	// put a policy into it.
+	// ReasonReadOnly (False, and Stalled True): the object was made by the operator for a lock that no object declares, or is for the
+	// lock by which the operator elects its leader, and somebody put a policy into it.
 	ReasonReadOnly = "ReadOnly"
 
 	// ReasonPolicyNotApplied (False): MongoDB has another policy than the object declares, and the operator could not change that yet.

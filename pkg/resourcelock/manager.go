@@ -58,7 +58,7 @@ func ConfigureManager(opts *manager.Options, client *mongolock.Client, config Co
 	lease := valueOr(opts.LeaseDuration, DefaultLeaseDuration)
 	renew := valueOr(opts.RenewDeadline, DefaultRenewDeadline)
 	retry := valueOr(opts.RetryPeriod, DefaultRetryPeriod)
-	if err := checkTimings(lease, renew, retry); err != nil {
+	if err := CheckTimings(lease, renew, retry); err != nil {
 		return nil, err
 	}
 	if config.LeaseDuration != 0 && config.LeaseDuration != lease {
@@ -90,8 +90,9 @@ func ConfigureManager(opts *manager.Options, client *mongolock.Client, config Co
 	return lock, nil
 }
 
-// checkTimings refuses timings with which an elector that works as designed keeps leading after its lease, or cannot keep it.
-func checkTimings(lease, renew, retry time.Duration) error {
+// CheckTimings refuses timings with which an elector that works as designed keeps leading after its lease, or cannot keep it, with an error
+// that matches [mongolock.ErrInvalid]. [ConfigureManager] calls it, too; it is for programs that want to refuse a flag early.
+func CheckTimings(lease, renew, retry time.Duration) error {
 	if retry <= 0 {
 		return invalid("RetryPeriod %s must be positive", retry)
 	}

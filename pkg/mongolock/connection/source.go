@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -37,7 +38,7 @@ const (
 	probe = "mongolock/connection"
 )
 
-// A Source is where the connection string is, and which one is in use. Its methods are for one goroutine at a time.
+// A Source is where the connection string is, and which one is in use. Its methods are for one goroutine at a time, but for Err.
 type Source struct {
 	// File has the connection string in it. Without a file URI is the connection string.
 	File, URI string
@@ -48,15 +49,31 @@ type Source struct {
 	used    string    // the connection string in use, empty without one
 	refused string    // the last one that could not be used
 	tried   time.Time // when refused was tried last
+	err     atomic.Pointer[error]
+}
+
+// Err is why the connection string that is there now could not be used when it was last tried; nil if it is in use. It can be called at
+// any time.
+func (s *Source) Err() error {
+	if err := s.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// keep makes Err return err.
+func (s *Source) keep(err error) {
+	s.err.Store(&err)
 }
 
 // Open makes a client of the connection string. The server is not asked: whatever it says, this is the string to begin with.
-func (s *Source) Open(ctx context.Context) (*mongolock.Client, error) {
+func (s *Source) Open(ctx context.Context) (client *mongolock.Client, err error) {
+	defer func() { s.keep(err) }()
 	uri, err := s.read()
 	if err != nil {
 		return nil, err
 	}
-	client, err := s.Connect(ctx, uri)
+	client, err = s.Connect(ctx, uri)
 	if err != nil {
 		s.refused, s.tried = uri, time.Now()
 		return nil, err
@@ -78,10 +95,15 @@ func (s *Source) Next(ctx context.Context, current *mongolock.Client) *mongolock
 		case <-ticker.C:
 		}
 		uri, err := s.read()
-		if err != nil || uri == s.used || uri == s.refused && time.Since(s.tried) < tryPeriod {
+		if err != nil || uri == s.used {
+			s.keep(err)
+			continue
+		}
+		if uri == s.refused && time.Since(s.tried) < tryPeriod {
 			continue
 		}
 		client, err := s.try(ctx, uri, current)
+		s.keep(err)
 		switch {
 		case err == nil:
 			s.used, s.refused = uri, ""

@@ -9,6 +9,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -48,14 +49,20 @@ func TestUnreadableFile(t *testing.T) {
 // What is used while the file is missing, wrong and right.
 func TestNext(t *testing.T) {
 	s, log := newSource(t)
-	if _, err := s.Open(t.Context()); err == nil {
-		t.Fatal("a client without a connection string")
+	if _, err := s.Open(t.Context()); err == nil || !errors.Is(s.Err(), err) {
+		t.Fatalf("without a connection string: %v, Err says %v", err, s.Err())
 	}
 	found := s.next(t, nil)
 	write(t, s.File, "not a connection string")
 	log.await(t, 1)
+	if err := s.Err(); !errors.Is(err, mongolock.ErrInvalid) {
+		t.Errorf("Err says %v of nonsense", err)
+	}
 	write(t, s.File, servertest.MongoDBURI())
 	first := got(t, found)
+	if err := s.Err(); err != nil {
+		t.Errorf("Err says %v of what is in use", err)
+	}
 	if err := works(t.Context(), first); err != nil {
 		t.Fatalf("the client of the string that came late: %v", err)
 	}
