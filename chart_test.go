@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -159,6 +160,7 @@ affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}
 topologySpreadConstraints: [{maxSkew: 2, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]
 mongodb: {existingSecret: {name: store, key: url}, database: here, collection: "mine: #1"}
 allowForeignIDs: true
+extraArgs: [--leader-election-lease-duration=45s, "--zap-log-level=2"]
 crds: {install: false}
 metrics: {secure: false}
 serviceMonitor: {enabled: true, labels: {release: prometheus}}
@@ -181,7 +183,7 @@ podDisruptionBudget: {enabled: false}
 		t.Fatal(err)
 	}
 	if s.database != "here" || s.collection != "mine: #1" || !s.controller.AllowForeignIDs || s.manager.Metrics.SecureServing ||
-		s.manager.Metrics.BindAddress != ":8443" || s.uriFile != "/etc/mongolock/mongodb/url" {
+		s.manager.Metrics.BindAddress != ":8443" || *s.manager.LeaseDuration != 45*time.Second || s.uriFile != "/etc/mongolock/mongodb/url" {
 		t.Errorf("arguments %q", arguments(t, d))
 	}
 	pod := field(t, d, "spec", "template", "spec").(map[string]any)
@@ -305,6 +307,7 @@ func TestChartRefuses(t *testing.T) {
 		{"networkPolicy.mongodb.cidrs={mongodb.example}", "at '/networkPolicy/mongodb/cidrs/0': 'mongodb.example' does not match"},
 		{"kubeAPI.qps=0", "at '/kubeAPI/qps': exclusiveMinimum"},
 		{"kubeAPI.burst=many", "at '/kubeAPI/burst': got string, want"},
+		{"extraArgs={now}", "at '/extraArgs/0'"},
 		{"podLabels.a=1", "at '/podLabels/a': got number, want string"},
 		{"metrics.certificate.certManager=true,metrics.certificate.existingSecret=mine", "only one can make the certificate"},
 		{"metrics.certificate.certManager=true,metrics.secure=false", "metrics.certificate needs metrics.enabled and metrics.secure"},
