@@ -48,7 +48,8 @@ var (
 	// ErrUnsupportedServer means that the server cannot run the engine; the text names what it does not do.
 	ErrUnsupportedServer = errors.New("mongolock: unsupported server")
 
-	// ErrUnreachable means that no server answered in time. Unless the error matches [ErrOutcomeUnknown] too, nothing was changed.
+	// ErrUnreachable means that no server answered in time. Unless the error matches [ErrOutcomeUnknown] too, nothing was changed, but
+	// that [Lease.Renew] may have extended its lease at the server.
 	ErrUnreachable = errors.New("mongolock: server is unreachable")
 
 	// ErrUnauthorized means that the server refused the credentials, or that they lack a privilege.

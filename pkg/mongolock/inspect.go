@@ -111,10 +111,10 @@ func (c *Client) read(ctx context.Context, q query) ([]document, error) {
 		return nil, err
 	}
 	docs, err := c.readAttempt(ctx, q)
-	if err != nil && isTransient(err) && ctx.Err() == nil {
+	if err != nil && isTransient(err) && !over(ctx) {
 		docs, err = c.readAttempt(ctx, q)
 	}
-	if err != nil && ctx.Err() != nil {
+	if err != nil && over(ctx) {
 		return nil, joinEnded(ctx, err)
 	}
 	return docs, err

@@ -26,8 +26,8 @@ func (c *Client) TryLock(ctx context.Context, id string, opts ...LockOption) (*L
 // Lock waits until it acquires the lock or ctx ends. Waiting calls are granted the lock in the order of their arrival at the server;
 // those of one Client wait for each other and have one place there at a time. A lock is not re-entrant: who holds it and calls Lock
 // again waits for itself. While the server cannot be reached Lock goes on trying.
-// When ctx ends, the error matches ctx.Err() and what stood in the way, such as [ErrHeld]. Other errors: [ErrQueueFull], and those of
-// [Client.TryLock] that another try would not mend.
+// When ctx ends, the error matches ctx.Err() and what stood in the way, such as [ErrHeld], or [ErrOutcomeUnknown] when the server did not
+// answer. Other errors: [ErrQueueFull], and those of [Client.TryLock] that another try would not mend.
 func (c *Client) Lock(ctx context.Context, id string, opts ...LockOption) (*Lease, error) {
 	return c.acquire(ctx, id, opts, func(ctx context.Context, id string, s lockSettings) (*Lease, error) {
 		if s.barge {
@@ -127,11 +127,11 @@ func (c *Client) tryLock(ctx context.Context, id string, s lockSettings) (*Lease
 		if try.uncertain {
 			c.abandon(ctx, try.ref, s.lease, true)
 		}
-		switch {
-		case ctx.Err() != nil:
-			return nil, fmt.Errorf("mongolock: acquiring lock %q: %w", id, joinEnded(ctx, err))
-		case try.uncertain:
-			return nil, fmt.Errorf("%w: lock %q: %w", ErrOutcomeUnknown, id, err)
+		if ctx.Err() != nil {
+			err = fmt.Errorf("mongolock: acquiring lock %q: %w", id, joinEnded(ctx, err))
+		}
+		if try.uncertain {
+			err = fmt.Errorf("%w: lock %q: %w", ErrOutcomeUnknown, id, err)
 		}
 		return nil, err
 	}

@@ -17,7 +17,8 @@ import (
 )
 
 // storeError is a failed command, sorted by what may have become of it. Its text names the cause and the remedy and nothing that the
-// driver said, which can hold addresses; the driver's error stays reachable through errors.As.
+// driver said, which can hold addresses; the driver's error stays reachable through errors.As, and through errors.Is but for the ends
+// of contexts: it is this package that bounds a command, so they say nothing of the caller's context. Where that has ended, it is joined.
 type storeError struct {
 	operation string
 	kind      error // a sentinel of this package, or nil when the server refused the command for another reason
@@ -36,12 +37,13 @@ func (e *storeError) Error() string {
 	return fmt.Sprintf("%s: %s: %s", e.kind, e.operation, e.detail)
 }
 
-func (e *storeError) Unwrap() []error {
-	if e.kind == nil {
-		return []error{e.cause}
-	}
-	return []error{e.kind, e.cause}
+func (e *storeError) Unwrap() error { return e.kind }
+
+func (e *storeError) Is(target error) bool {
+	return target != context.DeadlineExceeded && target != context.Canceled && errors.Is(e.cause, target) //nolint:errorlint // the target itself
 }
+
+func (e *storeError) As(target any) bool { return errors.As(e.cause, target) }
 
 // Server error codes. A code that is in no list counts as possibly applied and not worth repeating.
 var (
@@ -153,6 +155,9 @@ func mayHaveApplied(err error) bool {
 	var e *storeError
 	return errors.As(err, &e) && e.applied
 }
+
+// unknown makes an error that matches ErrOutcomeUnknown too.
+func unknown(err error) error { return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err) }
 
 // isTransient tells whether the failed command may succeed when it is sent again.
 func isTransient(err error) bool {

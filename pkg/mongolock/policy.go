@@ -10,6 +10,7 @@ package mongolock
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -34,8 +35,8 @@ type Policy struct {
 
 // SetPolicy replaces the policy of a lock, whether it was ever acquired or not: all of it, so to change one field read it with [Client.Get]
 // first. Waiters that fit now are granted the lock at once.
-// It may return [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized] or [ErrUnreachable]; setting a policy again does
-// no harm.
+// It may return [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized], [ErrUnreachable], or [ErrOutcomeUnknown] when the server
+// did not answer; setting a policy again does no harm.
 func (c *Client) SetPolicy(ctx context.Context, id string, p Policy) error {
 	if err := validateID(id); err != nil {
 		return err
@@ -57,8 +58,8 @@ func (c *Client) SetPolicy(ctx context.Context, id string, p Policy) error {
 // tells. The next waiter is granted the lock at once. The evicted holder is told by its next renewal, at the latest after a third of
 // its lease, and may work until then: the resource has to compare tokens, as always. One to whom the lock was only just handed over, and
 // who has not noticed yet, waits again, at the end of the queue. It may return [ErrNotHeld] when no live holder
-// has the token, [ErrOutcomeUnknown] when none has it any more, a reply was lost, and so much has happened to the lock since that its events no
-// longer tell whether that was this eviction, [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized] or [ErrUnreachable].
+// has the token, [ErrOutcomeUnknown] when the server did not answer, or when none has the token any more, a reply was lost, and so much has
+// happened to the lock since that its events no longer tell whether that was this eviction, [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized] or [ErrUnreachable].
 func (c *Client) Evict(ctx context.Context, id string, token int64, reason string) error {
 	switch err := validateID(id); {
 	case err != nil:
@@ -125,11 +126,19 @@ func (c *Client) administer(ctx context.Context, command func(ctx context.Contex
 		return command(ctx, repeated)
 	}
 	err = attempt(false)
-	if err != nil && isTransient(err) && ctx.Err() == nil {
+	uncertain := mayHaveApplied(err)
+	if err != nil && isTransient(err) && !over(ctx) {
 		err = attempt(true)
+		uncertain = uncertain || mayHaveApplied(err)
 	}
-	if err != nil && ctx.Err() != nil {
-		return joinEnded(ctx, err)
+	if err == nil || errors.Is(err, ErrNotHeld) { // which is an answer
+		return err
+	}
+	if over(ctx) {
+		err = joinEnded(ctx, err)
+	}
+	if uncertain && !errors.Is(err, ErrOutcomeUnknown) {
+		err = unknown(err)
 	}
 	return err
 }

@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 package mongolock
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -54,12 +55,18 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ended is why ctx ended: ErrClosed if the client was closed, otherwise the context's error.
+// over tells whether ctx has ended or its deadline has passed: the driver may notice that before the context's timer has run.
+func over(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && time.Until(deadline) <= 0
+}
+
+// ended is why ctx, which is over, ended: ErrClosed if the client was closed, otherwise the context's error.
 func ended(ctx context.Context) error {
 	if context.Cause(ctx) == ErrClosed { //nolint:errorlint // set by begin, never wrapped
 		return ErrClosed
 	}
-	return ctx.Err()
+	return cmp.Or(ctx.Err(), context.DeadlineExceeded)
 }
 
 // joinEnded adds why ctx ended to the error that it caused.

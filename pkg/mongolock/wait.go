@@ -72,6 +72,9 @@ func (c *Client) lockInQueue(ctx context.Context, id string, s lockSettings) (*L
 		}
 		if ended := p.wait.pause(ctx, p.patience()); ended != nil {
 			c.abandon(ctx, a.ref(), s.lease, p.uncertain())
+			if p.unknown() {
+				p.why = unknown(p.why)
+			}
 			return nil, waitEnded(id, ended, p.why)
 		}
 	}
@@ -146,6 +149,11 @@ func (p *place) failed(ctx context.Context, err error) {
 // uncertain tells whether a send that was given up may still be carried out.
 func (p *place) uncertain() bool {
 	return p.unanswered > 0 && p.client.now()-p.unanswered < lateSend(p.settings.lease)
+}
+
+// unknown tells whether a send without an answer may have been granted the lock, or may yet be.
+func (p *place) unknown() bool {
+	return p.unanswered > 0 && p.sent >= 0 && p.unanswered >= p.sent || p.uncertain()
 }
 
 // patience is how long to wait for a sign before asking again.
