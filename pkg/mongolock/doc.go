@@ -52,6 +52,8 @@ SPDX-License-Identifier: Apache-2.0
 //	}
 //	r.largest = token
 //
+// That is for exclusive holders; what is left of it for those who share a lock, [Lease.Token] says.
+//
 // One assumption about clocks remains. With lease L, margin m (see [WithMargin]), clock difference e between the servers that stamp
 // and judge a lease (the old and the new primary, or two mongos routers), and clock rate drift r between holder and server, exclusion
 // by the clock alone needs m >= e + r*L. Fencing needs no such thing while the document exists.

@@ -78,7 +78,9 @@ func (l *Lease) ID() string { return l.ref.lock }
 func (l *Lease) Owner() string { return l.owner }
 
 // Token is the fencing token: larger than that of every earlier grant of this lock. Hand it to the resource with each request, and
-// let the resource refuse a request whose token is smaller than the largest it has seen.
+// let the resource refuse a request whose token is smaller than the largest it has seen. That is for exclusive holders. Those with [Shared]
+// hold the lock together, and the one with the smaller token is no less live: of theirs a resource can only refuse a token that is smaller
+// than the largest it has seen of an exclusive holder.
 func (l *Lease) Token() int64 { return l.token }
 
 // AcquiredAt is the server's time of the grant.

@@ -187,7 +187,8 @@ func WithRetryPeriod(d time.Duration) LockOption {
 
 // Shared acquires the lock together with others that use this option, as many as the lock's capacity, which is 1 unless
 // [Client.SetPolicy] says otherwise: a capacity of n makes the lock a semaphore with n permits, and the largest, [MaxCapacity], makes it a
-// read-write lock, whose readers use Shared and whose writers do not. Who waits is not overtaken, so readers cannot starve a writer.
+// read-write lock, whose readers use Shared and whose writers do not. Who waits is not overtaken, so readers cannot starve a writer. A
+// resource must not compare the tokens of shared holders with each other, see [Lease.Token].
 func Shared() LockOption {
 	return lockOption(func(s *lockSettings) { s.shared = true })
 }
