@@ -37,7 +37,8 @@ SPDX-License-Identifier: Apache-2.0
 //     Done tells within a second after its end, [Lease.Err] at once.
 //   - A lock is free again at the latest one lease after its holder died.
 //   - Those who wait in [Client.Lock] are granted the lock in the order of their arrival, and nobody overtakes them, unless with
-//     [WithoutQueue]. One who died while waiting costs the others two seconds at most.
+//     [WithoutQueue]. One who died while waiting costs the others two seconds at most once the lock is handed over to it; but one that
+//     wants alone what others share keeps those behind it out for up to twenty, until its place has ended and they have asked again.
 //   - A request whose reply was lost is recognised when it is repeated; nobody can renew or release another's grant.
 //   - The events of a lock are numbered without gaps and written together with the change they tell of. A watcher gets each once and in
 //     order, or is told how many it missed.
