@@ -28,8 +28,8 @@ var (
 	ErrNotHeld = errors.New("mongolock: lease is not held")
 
 	// ErrOutcomeUnknown means that a request may or may not have been carried out and the server could not be asked in time.
-	// What may have been acquired is released in the background if the server answers within a few seconds, and otherwise ends by
-	// itself with its lease.
+	// What may have been acquired, or not been released, is released in the background if the server answers within a few seconds, and
+	// otherwise ends by itself with its lease.
 	ErrOutcomeUnknown = errors.New("mongolock: outcome is unknown")
 
 	// ErrQueueFull means that [MaxWaiters] wait for the lock already.

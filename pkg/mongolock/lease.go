@@ -168,8 +168,9 @@ func (l *Lease) Renew(ctx context.Context) error {
 
 // Unlock gives the lock back. The lease ends locally whatever the server answers, and a renewal in flight cannot bring it back. nil
 // means that the server has released it; [ErrNotHeld] that it was lost or released before; [ErrClosed] that the client was closed,
-// which released it; [ErrOutcomeUnknown] that the server did not answer, so that it may stand until its lease ends. A cancelled ctx
-// does not stop the release, so that a deferred Unlock works; its deadline does, and so do five seconds.
+// which released it; [ErrOutcomeUnknown] that the server did not answer in time: the release is tried again in the background for up to ten
+// seconds, and otherwise the lock stands until its lease ends. A cancelled ctx does not stop the release, so that a deferred Unlock works;
+// for the caller its deadline does, and so do five seconds.
 func (l *Lease) Unlock(ctx context.Context) error {
 	held := l.end(fmt.Errorf("%w: lock %q: released", ErrNotHeld, l.ref.lock))
 	if !l.client.enter() {
@@ -179,7 +180,11 @@ func (l *Lease) Unlock(ctx context.Context) error {
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
 	if held {
-		return l.client.release(ctx, l)
+		err := l.client.release(ctx, l)
+		if errors.Is(err, ErrOutcomeUnknown) { // the caller's time is over, that of others who want the lock is not
+			l.client.abandon(ctx, l.ref, l.lease, false)
+		}
+		return err
 	}
 	err := l.Err()
 	if errors.Is(err, ErrNotHeld) {

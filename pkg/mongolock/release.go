@@ -32,7 +32,7 @@ func (c *Client) release(ctx context.Context, l *Lease) error {
 		}
 		repeated = repeated || mayHaveApplied(err)
 		if pause(ctx, retryPause(l.lease)) != nil {
-			return fmt.Errorf("%w: release of lock %q, which ends with its lease: %w", ErrOutcomeUnknown, l.ref.lock, err)
+			return fmt.Errorf("%w: release of lock %q, which ends with its lease at the latest: %w", ErrOutcomeUnknown, l.ref.lock, err)
 		}
 	}
 }
@@ -88,9 +88,9 @@ func (c *Client) leave(ctx context.Context, ref grantRef, lease time.Duration) (
 	return c.store.leave(ctx, ref)
 }
 
-// abandon takes out in the background what an acquisition may have left, a grant or a place in the queue. If it is uncertain, a request
-// may still be on its way to the server, so one answer is not believed: it goes on until the server has stopped working on what was
-// sent in time. The caller is a task of the client.
+// abandon takes out in the background what an acquisition, or a release without an answer, may have left: a grant or a place in the queue.
+// If it is uncertain, a request of the acquisition may still be on its way to the server, so one answer is not believed: it goes on until the
+// server has stopped working on what was sent in time. The caller is a task of the client.
 func (c *Client) abandon(ctx context.Context, ref grantRef, lease time.Duration, uncertain bool) {
 	quiet := c.now()
 	if uncertain {

@@ -212,3 +212,68 @@ func TestUnlockAfterTheLoss(t *testing.T) {
 		}
 	})
 }
+
+// Work that ends just before ctx does leaves no time for the release. The caller does not wait, and the lock is free all the same before its
+// lease ends, also if the client is closed then.
+func TestReleaseGoesOnBehindTheCaller(t *testing.T) {
+	const left = 5 * time.Millisecond
+	slow := func(ctx context.Context, call fakeCall, apply func()) error {
+		if pause(ctx, 4*left) != nil {
+			return classify(call.op, ctx.Err())
+		}
+		apply()
+		return nil
+	}
+	for name, closing := range map[string]bool{"open": false, "closed": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newFakeStore()
+				c := fakeClient(t, s)
+				s.intercept(on("release", slow))
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				err := c.Do(ctx, "x", func(ctx context.Context, _ *Lease) error {
+					deadline, _ := ctx.Deadline()
+					time.Sleep(time.Until(deadline) - left)
+					return nil
+				})
+				if !errors.Is(err, ErrOutcomeUnknown) || !s.held("x") {
+					t.Fatalf("Do: %v, held %t: the test does not test", err, s.held("x"))
+				}
+				if closing {
+					err = c.Close(t.Context())
+				} else {
+					time.Sleep(time.Second)
+					err = nil
+				}
+				if doc := s.stored("x"); err != nil || len(doc.State.Holders) > 0 {
+					t.Errorf("a second later, or after Close (%v): %+v, want it released", err, doc.State.Holders)
+				}
+			})
+		})
+	}
+}
+
+// A release that never gets through is given up after a while, and Close does not wait for it beyond its context.
+func TestReleaseBehindTheCallerEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		c := fakeClient(t, s)
+		lease := mustLock(t, c, "x")
+		s.intercept(on("release", hang))
+		start := time.Now()
+		if err := lease.Unlock(t.Context()); !errors.Is(err, ErrOutcomeUnknown) || time.Since(start) != cleanupTimeout {
+			t.Errorf("Unlock after %s: %v", time.Since(start), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != cleanupTimeout+time.Second {
+			t.Errorf("Close after %s: %v", time.Since(start), err)
+		}
+		sends := len(s.sent("release"))
+		time.Sleep(time.Minute)
+		if more := len(s.sent("release")) - sends; more > 0 {
+			t.Errorf("%d sends after Close", more)
+		}
+	})
+}
