@@ -167,6 +167,35 @@ func TestAfterClose(t *testing.T) {
 	})
 }
 
+// Unlock and Do after Close tell what became of the lease.
+func TestUnlockAfterClose(t *testing.T) {
+	for name, tc := range map[string]struct {
+		opts  []Option
+		lives time.Duration
+		lost  bool
+	}{
+		"released by Close":       {},
+		"left to expire by Close": {opts: []Option{WithoutRelease()}, lost: true},
+		"lost before":             {opts: []Option{WithAutoRenew(false)}, lives: time.Minute, lost: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := fakeClient(t, newFakeStore(), tc.opts...)
+				lease := mustLock(t, c, "x")
+				err := c.Do(t.Context(), "y", func(context.Context, *Lease) error {
+					time.Sleep(tc.lives)
+					return c.Close(t.Context())
+				})
+				for what, err := range map[string]error{"Do": err, "Unlock": lease.Unlock(t.Context()), "Unlock again": lease.Unlock(t.Context())} {
+					if !errors.Is(err, ErrClosed) || errors.Is(err, ErrLeaseLost) != tc.lost || errors.Is(err, ErrNotHeld) == tc.lost {
+						t.Errorf("%s: %v, want ErrClosed, and that it was lost: %t", what, err, tc.lost)
+					}
+				}
+			})
+		})
+	}
+}
+
 // A grant that arrives while the client closes is released, not returned.
 func TestCloseDuringAGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

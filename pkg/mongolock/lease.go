@@ -167,14 +167,15 @@ func (l *Lease) Renew(ctx context.Context) error {
 }
 
 // Unlock gives the lock back. The lease ends locally whatever the server answers, and a renewal in flight cannot bring it back. nil
-// means that the server has released it; [ErrNotHeld] that it was lost or released before; [ErrClosed] that the client was closed,
-// which released it; [ErrOutcomeUnknown] that the server did not answer in time: the release is tried again in the background for up to ten
+// means that the server has released it; [ErrNotHeld] that it was lost or released before; [ErrClosed] that the client was closed, and that
+// Close has released it or has told why not, unless the error matches [ErrLeaseLost] too: then it was lost, or left to expire by
+// [WithoutRelease]; [ErrOutcomeUnknown] that the server did not answer in time: the release is tried again in the background for up to ten
 // seconds, and otherwise the lock stands until its lease ends. A cancelled ctx does not stop the release, so that a deferred Unlock works;
 // for the caller its deadline does, and so do five seconds.
 func (l *Lease) Unlock(ctx context.Context) error {
 	held := l.end(fmt.Errorf("%w: lock %q: released", ErrNotHeld, l.ref.lock))
 	if !l.client.enter() {
-		return ErrClosed
+		return fmt.Errorf("%w: %w", ErrClosed, l.Err()) // the lease has ended, if not before then with Close
 	}
 	defer l.client.tasks.Done()
 	ctx, cancel := cleanupContext(ctx)
