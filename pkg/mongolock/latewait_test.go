@@ -149,6 +149,36 @@ func TestWaitingForALeaseWithoutEnd(t *testing.T) {
 	})
 }
 
+// A waiter whose first try fails has no place in the queue yet: it goes on as soon as the server answers, however long its retry period.
+func TestFailedFirstTryIsSoonRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		mustLock(t, fakeClient(t, s), "held")
+		c := fakeClient(t, s)
+		const outage = 10 * time.Second
+		start := time.Now()
+		s.intercept(func(ctx context.Context, call fakeCall, apply func()) error {
+			if time.Since(start) < outage && (call.op == "acquire" || call.op == "queue") {
+				return unreachable(ctx, call, apply)
+			}
+			apply()
+			return nil
+		})
+		free := startWaiting(t, c, "free", WithRetryPeriod(time.Hour))
+		startWaiting(t, c, "held", WithRetryPeriod(time.Hour))
+		until(start, outage+3*maxWaitPause)
+		if n := len(s.stored("held").State.Waiters); n != 1 {
+			t.Errorf("%d in the queue %s after the outage, want 1", n, 3*maxWaitPause)
+		}
+		select {
+		case lease := <-free.result:
+			mustUnlock(t, lease)
+		default:
+			t.Errorf("a free lock was not granted within %s after the outage", 3*maxWaitPause)
+		}
+	})
+}
+
 // A confirmation that hangs is repeated before the time for confirming is over, whatever the lease.
 func TestHangingConfirmationKeepsTheTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -39,7 +39,8 @@ func (c *Client) lockByWaiting(ctx context.Context, id string, s lockSettings) (
 	for {
 		if why != nil && !errors.Is(why, ErrHeld) {
 			c.log.Info("Lock attempt failed, trying again", "lock", id, "reason", why.Error())
-			if ended := pause(ctx, jitter(s.retryPeriod)*2/3); ended != nil {
+			// Not for the whole retry period: there is no place in the queue yet, and others would come first.
+			if ended := pause(ctx, jitter(min(s.retryPeriod, maxWaitPause))*2/3); ended != nil {
 				return nil, waitEnded(id, ended, why)
 			}
 		}
