@@ -74,8 +74,10 @@ func newClient(ctx context.Context, settings clientSettings, s store, bell *mong
 }
 
 // Close ends the client: waiting calls return [ErrClosed], watchers end, and held leases are released, or with [WithoutRelease]
-// left to expire. It waits for all that to finish, but not beyond ctx; then it returns the context's error, and what was not
-// released ends with its lease. Further calls do nothing.
+// left to expire. It waits for all that to finish until ctx ends; then it returns the context's error, and what was not released ends with
+// its lease. Some things take up to five seconds each although ctx has ended: a [Lease.Unlock] in progress, and, if ctx had ended before Close
+// was called, the releases, as a deferred Close has to release, and each disconnection of a driver's client of its own. Further calls do
+// nothing.
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closed {

@@ -33,8 +33,8 @@ SPDX-License-Identifier: Apache-2.0
 //   - Each grant has a fencing token larger than those of all earlier grants of the lock, also after the lock expired. After its
 //     document was purged or deleted too, as long as the server's clock has not gone back to before the last grant.
 //   - The holder learns of a loss: [Lease.Done] is closed at the latest when the lease's deadline passes, counted from before the
-//     request was sent, even if the network is dead and a renewal hangs. A lost lease stays lost. Of a suspension of the machine
-//     Done tells within a second after its end, [Lease.Err] at once.
+//     request was sent, even if the network is dead and a renewal hangs. A lost lease stays lost. After a suspension of the machine
+//     Done tells within a second and [Lease.Err] at once, on Linux; on other systems whose clocks stand still meanwhile both are late.
 //   - A lock is free again at the latest one lease after its holder died.
 //   - Those who wait in [Client.Lock] are granted the lock in the order of their arrival, and nobody overtakes them, unless with
 //     [WithoutQueue]. One who died while waiting costs the others two seconds at most once the lock is handed over to it; but one that

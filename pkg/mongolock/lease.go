@@ -90,7 +90,7 @@ func (l *Lease) AcquiredAt() time.Time { return l.acquiredAt }
 func (l *Lease) Done() <-chan struct{} { return l.done }
 
 // Err is nil while the lease is held. Afterwards it matches [ErrLeaseLost], or [ErrNotHeld] if the lease was released. It looks at
-// the clock, so it is right at once after a suspension, when Done may lag for up to a second.
+// the clock, so on Linux it is right at once after a suspension, when Done may lag for up to a second.
 func (l *Lease) Err() error {
 	l.expireIfDue()
 	l.mu.Lock()

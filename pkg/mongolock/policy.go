@@ -56,10 +56,12 @@ func (c *Client) SetPolicy(ctx context.Context, id string, p Policy) error {
 
 // Evict takes a lock away from the holder with this token, for the reason given, at most [MaxReasonBytes], which the lock's event
 // tells. The next waiter is granted the lock at once. The evicted holder is told by its next renewal, at the latest after a third of
-// its lease, and may work until then: the resource has to compare tokens, as always. One to whom the lock was only just handed over, and
-// who has not noticed yet, waits again, at the end of the queue. It may return [ErrNotHeld] when no live holder
-// has the token, [ErrOutcomeUnknown] when the server did not answer, or when none has the token any more, a reply was lost, and so much has
-// happened to the lock since that its events no longer tell whether that was this eviction, [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized] or [ErrUnreachable].
+// its lease, or without [WithAutoRenew] when it calls [Lease.Renew] or its lease ends, and may work until then: the resource has to compare
+// tokens, as always. One to whom the lock was only just handed over, and who has not noticed yet, waits again, at the end of the queue.
+//
+// It may return [ErrNotHeld] when no live holder has the token, [ErrOutcomeUnknown] when the server did not answer, or when none has the
+// token any more, a reply was lost, and so much has happened to the lock since that its events no longer tell whether that was this eviction,
+// [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized] or [ErrUnreachable].
 func (c *Client) Evict(ctx context.Context, id string, token int64, reason string) error {
 	switch err := validateID(id); {
 	case err != nil:

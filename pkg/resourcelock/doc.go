@@ -19,7 +19,8 @@ SPDX-License-Identifier: Apache-2.0
 //   - A loss is final for the term. The elector of client-go would renew on through its renew deadline, and silently lead again if
 //     the record became free in between; this lock refuses until the elector has stopped.
 //   - A deposed leader that cleans up does not touch its successor's record.
-//   - Every call ends by itself: after the request timeout, and while leading at the local deadline of the lease.
+//   - Every call ends by itself: after the request timeout, and while leading at the local deadline of the lease. Only [Lock.Get] of a
+//     follower takes longer while nothing changes, up to ten minutes; see there.
 //   - A record whose holder is dead is taken over by the first candidate that looks after its lease ended, also by one that was
 //     started later: the server says that the lease is over, nobody has to watch it for a lease duration.
 //
