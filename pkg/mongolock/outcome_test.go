@@ -124,6 +124,29 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
+// The self-test of a server sees by the reply to a refused try whether the lock was granted a second time, or the first grant touched.
+func TestSelfTestSeesASecondGrant(t *testing.T) {
+	now := time.Now()
+	h := holder{ID: "first", Token: 7, ExpiresAt: now.Add(time.Minute)}
+	longer, later := h, h
+	longer.ExpiresAt, later.Token = now.Add(time.Hour), 8
+	for name, tc := range map[string]struct {
+		holders []holder
+		want    bool
+	}{
+		"refused":                {[]holder{h}, true},
+		"granted beside":         {[]holder{h, {ID: "second", Token: 8}}, false},
+		"granted instead":        {[]holder{{ID: "second", Token: 8}}, false},
+		"the first made longer":  {[]holder{longer}, false},
+		"the first made a later": {[]holder{later}, false},
+	} {
+		d := document{State: lockState{Holders: tc.holders}}
+		if got := d.heldAsBefore(h); got != tc.want {
+			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		}
+	}
+}
+
 // Errors that a router or a retried write brings: the command may have been applied, and may be sent again.
 func TestInterruptionsAreRepeated(t *testing.T) {
 	for code, name := range map[int32]string{

@@ -186,10 +186,16 @@ func (s *mongoStore) testAcquire(ctx context.Context, first, second acquisition)
 	if err != nil {
 		return nil, unsupported("a refused acquire", err)
 	}
-	if still, ok := refused.grant(first.holderID); !ok || still.Token != h.Token || refused.State.Grants != granted.State.Grants {
+	if !refused.heldAsBefore(h) {
 		return nil, unsupported("$cond: a held lock was granted again", nil)
 	}
 	return granted, nil
+}
+
+// heldAsBefore tells whether the lock has this one holder, unchanged. It looks only at what a try's reply has in it.
+func (d *document) heldAsBefore(h holder) bool {
+	still, ok := d.grant(h.ID)
+	return ok && len(d.State.Holders) == 1 && still.Token == h.Token && still.ExpiresAt.Equal(h.ExpiresAt)
 }
 
 // testExpiry has a grant expire: renewing it must not count as done.
