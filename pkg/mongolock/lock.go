@@ -77,7 +77,7 @@ func (c *Client) lockByAsking(ctx context.Context, id string, s lockSettings) (*
 	if err == nil || ctx.Err() != nil || !mayPass(err) {
 		return lease, err
 	}
-	defer c.waits(id)()
+	defer c.measureWait(id)()
 	for {
 		wait := jitter(s.retryPeriod) * 2 / 3 // never more than the retry period
 		var held *HeldError

@@ -73,8 +73,8 @@ func (NopMetrics) Waiting(int) {}
 // FeedLag does nothing.
 func (NopMetrics) FeedLag(time.Duration) {}
 
-// waits tells that a call of Lock has to wait, and returns the function that tells of the end of it.
-func (c *Client) waits(id string) func() {
+// measureWait tells that a call of Lock has to wait, and returns the function that tells of the end of it.
+func (c *Client) measureWait(id string) func() {
 	began := c.now()
 	c.settings.metrics.Waiting(1)
 	return func() {

@@ -89,7 +89,15 @@ func (s *mongoStore) setPolicy(ctx context.Context, lock string, p policy) (*doc
 }
 
 // updateOrCreate does not upsert: DocumentDB-based servers answer the loser of two racing upserts with its own document, a second
-// holder. A free stub is inserted instead, by whom does not matter, and the update is sent again.
+// holder. A free stub is inserted instead, by whom does not matter, and the update is sent again. What an update may come to:
+//
+//   - a document: it was ours, and is answered, or a foreign one that the filter let through, which is told;
+//   - neither a document nor an error: none matches, since there is none, or since it is foreign. Inserting the stub tells which;
+//   - a failure of the way to the server, or of the credentials: the caller has to know;
+//   - a refusal of the command: if the document is there, it is foreign and the pipeline fails on it, or the refusal stands; both are told.
+//     If it is not, a DocumentDB-based server may have no collection yet, which the insertion of the stub makes. That is tried once.
+//
+// Another round is made only when the document has just been inserted, by this or by another, or was purged in between.
 func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filter bson.D, lock string, pipeline, projection any) (*document, error) {
 	ctx = outside(ctx)
 	for first := true; ; first = false {
@@ -101,7 +109,6 @@ func (s *mongoStore) updateOrCreate(ctx context.Context, operation string, filte
 			if isTransient(err) || errors.Is(err, ErrUnauthorized) {
 				return nil, err
 			}
-			// Refused: because the document is not ours, or, by DocumentDB-based servers, because there is no collection yet.
 			exists, findErr := s.exists(ctx, lock)
 			if findErr != nil {
 				return nil, findErr

@@ -35,8 +35,8 @@ type Policy struct {
 
 // SetPolicy replaces the policy of a lock, whether it was ever acquired or not: all of it, so to change one field read it with [Client.Get]
 // first. Waiters that fit now are granted the lock at once.
-// It may return [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized], [ErrUnreachable], or [ErrOutcomeUnknown] when the server
-// did not answer; setting a policy again does no harm.
+// It may return [ErrInvalid], [ErrClosed], [ErrForeignDocument], [ErrUnauthorized], [ErrUnreachable], or [ErrOutcomeUnknown] when the
+// server did not answer; setting a policy again does no harm.
 func (c *Client) SetPolicy(ctx context.Context, id string, p Policy) error {
 	if err := validateID(id); err != nil {
 		return err

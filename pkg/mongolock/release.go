@@ -13,6 +13,15 @@ import (
 	"time"
 )
 
+// What ends is ended in one of these ways:
+//
+//   - Lease.end: the lease is over for its holder, for whatever reason; nothing is sent. forget is what it tells the client.
+//   - release: the grant of a lease is taken out at the server, for its holder, who is told what became of it (a departure, its exit).
+//   - leave: whatever stands under an acquisition's id is taken out at the server, a grant or a place in the queue. Nobody is told.
+//   - abandon: leave, in the background and repeated.
+//
+// The client's lines and lookout have a leave and a remove of their own, for calls that wait no more; drop undoes remember.
+
 // release takes the grant out of the document, for as long as ctx lets it try. The caller is a task of the client.
 func (c *Client) release(ctx context.Context, l *Lease) error {
 	if c.now() < l.lateUntil {

@@ -27,6 +27,21 @@ var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // transition is one change of a lock in the general case. Whatever is asked for, the same is done with the rest: holders whose leases
 // have ended are taken out with an event each, waiters who are dead are taken out, and then the lock is handed over, in order, to as
 // many of the waiters as it has room for: the first if it is exclusive and the lock is free, or the first so many that share it.
+//
+// Which fields are set tells what is asked for, and when the document is written; if it is not, it stays as it is to the byte:
+//
+//	command  fields                   asks for                                       written if
+//	try      join, atOnce             the lock now; those before the caller, all of  the caller is granted the lock
+//	                                  whom must fit too, get it with it
+//	  barge  join.barge as well       the same, as if there were no queue            the same; the queue stays as it is
+//	queue    join                     a place, its refresh, or a confirmation        the caller has a place or the lock then: unless full
+//	leave    drop, dropped, withdraw  a holder or waiter to go                       always: leaveFilter and holdFilter want it there
+//	evict    drop, dropped, reason    a holder to go                                 always: evictFilter wants it there
+//	policy   policy                   another policy                                 that differs, or a lease had ended or a waiter fits
+//	sweep    none                     nothing                                        a lease had ended, or a waiter fits
+//
+// A queue command that only refreshes, confirms, or finds the lock the caller's already leaves changedAt, as a renewal does. A policy sets
+// purgeAt anew, all else only moves it on.
 type transition struct {
 	// drop is which of the live holders are taken out, as a condition on $$h, and dropped the event of it.
 	drop    any
@@ -34,10 +49,10 @@ type transition struct {
 	reason  string
 	// withdraw is the id of a waiter to take out.
 	withdraw string
-	// join is who wants the lock. It is queued unless it is there already; one to which the lock was handed over confirms. With now
+	// join is who wants the lock. It is queued unless it is there already; one to which the lock was handed over confirms. With atOnce
 	// set it is granted the lock at once, or nothing is changed.
-	join *acquisition
-	now  bool
+	join   *acquisition
+	atOnce bool
 	// policy replaces the lock's.
 	policy *policy
 }
@@ -46,7 +61,7 @@ type transition struct {
 func queuePipeline(a acquisition) bson.A { return transition{join: &a}.pipeline() }
 
 // tryPipeline is acquirePipeline in the general case: for shared holders, expired ones, dead waiters.
-func tryPipeline(a acquisition) bson.A { return transition{join: &a, now: true}.pipeline() }
+func tryPipeline(a acquisition) bson.A { return transition{join: &a, atOnce: true}.pipeline() }
 
 // leavePipeline takes out a holder or a waiter, and does no harm if it is neither.
 func leavePipeline(holderID string) bson.A {
@@ -116,7 +131,7 @@ func (t transition) stays() any {
 // live are the holders that stay. One that confirms gets the lease that it asked for.
 func (t transition) live() any {
 	live := where("h", "$state.holders", t.stays())
-	if t.join == nil || t.now {
+	if t.join == nil || t.atOnce {
 		return live
 	}
 	confirms := op("$and", op("$eq", "$$h.id", literal(t.join.holderID)), op("$eq", "$$h.pending", true))
@@ -153,7 +168,7 @@ func (t transition) joined() any {
 		{Key: "meta", Value: literal(t.join.meta)},
 	}
 	var longer any = op("$concatArrays", "$t.queue", bson.A{entry})
-	if t.now && t.join.barge {
+	if t.atOnce && t.join.barge {
 		longer = bson.A{entry}
 	}
 	refreshed := forEach("w", "$t.queue", op("$cond", op("$eq", "$$w.id", id),
@@ -184,7 +199,7 @@ func (t transition) room() any {
 		}},
 		{Key: "default", Value: op("$min", sharing, free)},
 	})
-	if t.join == nil || !t.now {
+	if t.join == nil || !t.atOnce {
 		return room
 	}
 	// The one that asks is the last. It is not, or nobody is, unless all before it are granted the lock too.
@@ -218,7 +233,7 @@ func (t transition) granted() any {
 func (t transition) changes() any {
 	moved := op("$or", op("$gt", "$t.n", 0), op("$ne", "$t.gone", bson.A{}))
 	switch {
-	case t.join != nil && t.now:
+	case t.join != nil && t.atOnce:
 		return op("$gt", "$t.n", 0)
 	case t.join != nil:
 		return op("$in", literal(t.join.holderID), op("$concatArrays", "$t.queue.id", "$t.holders.id"))
@@ -235,7 +250,7 @@ func (t transition) after() bson.D {
 	n := op("$toLong", "$t.n")
 	gone := op("$toLong", op("$size", "$t.gone"))
 	var changed any = "$$NOW"
-	if t.join != nil && !t.now { // a refresh, like a renewal, is no transition
+	if t.join != nil && !t.atOnce { // a refresh, like a renewal, is no transition
 		stood := op("$in", literal(t.join.holderID), op("$concatArrays", "$state.waiters.id", "$state.holders.id"))
 		idle := op("$and", stood, op("$eq", "$t.n", 0), op("$eq", "$t.gone", bson.A{}))
 		changed = op("$cond", idle, "$state.changedAt", "$$NOW")

@@ -14,6 +14,20 @@ import (
 	"time"
 )
 
+// How a call of Lock comes to the lock:
+//
+//	Lock --> lockByWaiting    stands in the client's line of the lock (lines), and goes on when it is the first there:
+//	  |         |
+//	  |         +--> tryLock      once, if nobody was in the line before it
+//	  |         +--> lockInQueue  takes a place in the queue in the document and keeps it. In turns:
+//	  |                 place.ask   sends the queue command: granted, refused for good, or there is no grant yet
+//	  |                 wait.pause  until the lookout wakes it (the lock was handed over to it, or the lease of a holder has ended),
+//	  |                             or patience ends: the place must be refreshed
+//	  +----> lockByAsking     with WithoutQueue: tryLock again and again, in no line and no queue
+//
+// A place is the stay of one call in the queue; its wait is what the lookout knows of it, and wait.place, like document.Place, is how many
+// stand before it. measureWait is for metrics only.
+
 // maxWaitPause is the longest time between two sends of a waiter while the server does not answer: short, so that its place in the queue
 // outlasts as much of an outage as it can.
 const maxWaitPause = time.Second
@@ -30,7 +44,7 @@ func (c *Client) lockByWaiting(ctx context.Context, id string, s lockSettings) (
 			return lease, why
 		}
 	}
-	defer c.waits(id)()
+	defer c.measureWait(id)()
 	select {
 	case <-turn:
 	case <-ctx.Done():

@@ -28,6 +28,10 @@ import (
 //	                     |                   lease ends   |
 //	                     +--lease ends--> lost --giveUp---+
 //	                        or fail
+//
+// The words: ended is the channel of [Lock.Lost], closed as soon as work must stop, so by a loss as well as at the end. over is the end
+// itself: the elector is done with the term. gone asks for a loss now, by what is known of the lease; lost answers also once the term is
+// over, with loss, what gone was then. hold returns the lease or why there is none any more, live the lease or nil.
 type term struct {
 	mu sync.Mutex
 	termState
