@@ -182,9 +182,9 @@ func TestUnlockAfterClose(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := fakeClient(t, newFakeStore(), tc.opts...)
 				lease := mustLock(t, c, "x")
-				err := c.Do(t.Context(), "y", func(context.Context, *Lease) error {
+				err := c.Do(t.Context(), "y", func(ctx context.Context, _ *Lease) error {
 					time.Sleep(tc.lives)
-					return c.Close(t.Context())
+					return c.Close(context.WithoutCancel(ctx))
 				})
 				for what, err := range map[string]error{"Do": err, "Unlock": lease.Unlock(t.Context()), "Unlock again": lease.Unlock(t.Context())} {
 					if !errors.Is(err, ErrClosed) || errors.Is(err, ErrLeaseLost) != tc.lost || errors.Is(err, ErrNotHeld) == tc.lost {

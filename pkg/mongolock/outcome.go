@@ -40,7 +40,7 @@ func (e *storeError) Error() string {
 func (e *storeError) Unwrap() error { return e.kind }
 
 func (e *storeError) Is(target error) bool {
-	return target != context.DeadlineExceeded && target != context.Canceled && errors.Is(e.cause, target) //nolint:errorlint // the target itself
+	return target != context.DeadlineExceeded && target != context.Canceled && errors.Is(e.cause, target)
 }
 
 func (e *storeError) As(target any) bool { return errors.As(e.cause, target) }
