@@ -10,6 +10,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -136,8 +137,8 @@ func TestPolicyIsWrittenInPeace(t *testing.T) {
 			t.Fatalf("after the first write: %+v, %v, %+v", result, store.policies, r.object().Status)
 		}
 	}
-	r.clock.Step(policyShows) // the feed shows another policy all the same
-	if result := r.reconcile(); result.RequeueAfter != policyPause-policyShows {
+	r.clock.Step(feedShows) // the feed shows another policy all the same
+	if result := r.reconcile(); result.RequeueAfter != policyPause-feedShows {
 		t.Errorf("looks again after %s", result.RequeueAfter)
 	}
 	if got := conditionOf(r.object().Status, "Ready"); got != "False/PolicyNotApplied" || len(store.policies) != 1 {
@@ -146,7 +147,7 @@ func TestPolicyIsWrittenInPeace(t *testing.T) {
 	if s := r.object().Status; s.Holder != "a" {
 		t.Errorf("the lock does not show: %+v", s)
 	}
-	r.clock.Step(policyPause - policyShows)
+	r.clock.Step(policyPause - feedShows)
 	store.refuses = errors.New("no")
 	r.reconcile()
 	if got := conditionOf(r.object().Status, "Ready"); got != "False/PolicyNotApplied" || len(store.policies) != 2 {
@@ -341,5 +342,36 @@ func TestEvictionIsTriedAgain(t *testing.T) {
 	}
 	if got := r.object().Status.Holder; got != "a" {
 		t.Errorf("holder %q", got)
+	}
+}
+
+// An eviction whose reply was lost is not reported as refused because the next try finds nobody: the feed is given time to tell.
+func TestEvictionWithoutAReply(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		told bool // the feed tells of the eviction
+		want string
+	}{{"it was ours", true, "Warning HolderEvicted"}, {"the holder had gone", false, "Warning EvictionRefused"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			lock := mirrored(acquiredByA)
+			lock.Annotations = map[string]string{v1alpha1.EvictAnnotation: "7"}
+			r := newReconciling(t, true, lock)
+			store := &fakeStore{refuses: fmt.Errorf("%w: %w", mongolock.ErrOutcomeUnknown, mongolock.ErrUnreachable)}
+			r.mirror.store = store
+			r.see(healthy, acquiredByA)
+			r.reconcile()
+			store.refuses = mongolock.ErrNotHeld
+			if result := r.reconcile(); result.RequeueAfter != again || len(r.object().Annotations) != 1 || len(r.events.Events) > 0 {
+				t.Fatalf("looks again after %s, annotations %v, %d events", result.RequeueAfter, r.object().Annotations, len(r.events.Events))
+			}
+			if tt.told {
+				r.see(healthy, lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a", 7), transition(2, mongolock.EventEvicted, "a", 7)}))
+			}
+			r.clock.Step(feedShows)
+			r.reconcile()
+			if got := <-r.events.Events; len(r.object().Annotations) > 0 || !strings.HasPrefix(got, tt.want) {
+				t.Errorf("annotations %v, event %q, want %q", r.object().Annotations, got, tt.want)
+			}
+		})
 	}
 }

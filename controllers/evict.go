@@ -66,8 +66,15 @@ func (r *Reconciler) evictToken(ctx context.Context, lock *v1alpha1.DistributedL
 	}
 	reason := fmt.Sprintf("annotation of the DistributedLock %s/%s", lock.Namespace, lock.Name)
 	err := r.mirror.store.Evict(ctx, lock.LockID(), token, reason[:min(len(reason), mongolock.MaxReasonBytes)])
-	if err == nil {
+	switch now := r.clock.Now(); {
+	case err == nil:
 		r.memory.setEvicted(lock, token)
+	case errors.Is(err, mongolock.ErrOutcomeUnknown):
+		r.memory.setEvicting(lock, eviction{token, now})
+	case errors.Is(err, mongolock.ErrNotHeld):
+		if last := r.memory.evicting(lock); last.token == token && now.Sub(last.at) < feedShows {
+			return mongolock.ErrOutcomeUnknown // it may have been us: the feed will tell
+		}
 	}
 	return err
 }

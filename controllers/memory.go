@@ -47,6 +47,8 @@ type remembered struct {
 	policy policyWrite
 	// evicted is the last token that was evicted for its annotation.
 	evicted int64
+	// evicting is the last eviction whose reply was lost.
+	evicting eviction
 	// deleting is since when the object is known to be on its way out; zero if it is not.
 	deleting time.Time
 }
@@ -174,6 +176,23 @@ func (m *memory) evicted(lock *v1alpha1.DistributedLock) (token int64) {
 // setEvicted remembers an eviction.
 func (m *memory) setEvicted(lock *v1alpha1.DistributedLock, token int64) {
 	m.use(lock, func(o *remembered) { o.evicted = token })
+}
+
+// eviction is one that was tried.
+type eviction struct {
+	token int64
+	at    time.Time
+}
+
+// evicting returns the last eviction whose reply was lost.
+func (m *memory) evicting(lock *v1alpha1.DistributedLock) (last eviction) {
+	m.use(lock, func(o *remembered) { last = o.evicting })
+	return last
+}
+
+// setEvicting remembers an eviction whose reply was lost.
+func (m *memory) setEvicting(lock *v1alpha1.DistributedLock, e eviction) {
+	m.use(lock, func(o *remembered) { o.evicting = e })
 }
 
 // deletingSince remembers that the object is being deleted, and returns since when that is known.

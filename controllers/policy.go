@@ -27,8 +27,8 @@ const (
 	// policyPause is the least time between two writes of one lock's policy: should something else set it again and again, the two
 	// do not fight at full speed.
 	policyPause = 10 * time.Second
-	// policyShows is how soon the feed tells of a policy that was written, even if a message of its doorbell was lost.
-	policyShows = 6 * time.Second
+	// feedShows is how soon the feed tells of what was written, even if a message of its doorbell was lost.
+	feedShows = 6 * time.Second
 	// clearLimit is how long a deletion waits for MongoDB to take the policy out. With the time of the last try it stays below a minute.
 	clearLimit = 40 * time.Second
 	// clearPatience is how long it waits at least, when it seems to have waited for long by the clock of the API server.
@@ -106,7 +106,7 @@ func (r *Reconciler) writePolicy(ctx context.Context, lock *v1alpha1.Distributed
 	last := r.memory.policyWritten(lock)
 	switch since := now.Sub(last.at); {
 	case last.policy != declared:
-	case last.ok && since < policyShows:
+	case last.ok && since < feedShows:
 		return policyAwaited
 	case since < policyPause:
 		return policyPending
