@@ -103,7 +103,7 @@ func proveGrace(t *testing.T, s *testServer) {
 	}
 	held := mustLock(t, c, "held")
 	s.setStored(t, "unused", "state.purgeAt", time.Now().Add(-time.Minute-time.Second))
-	if err := c.purgeOnce(t.Context(), c.settings.grace, minPurgePeriod); err != nil {
+	if err := c.purgeOnce(t.Context(), c.settings.grace); err != nil {
 		t.Fatal(err)
 	}
 	for id, want := range map[string]bool{"unused": false, "used": true, "held": true} {

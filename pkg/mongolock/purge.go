@@ -27,15 +27,20 @@ const (
 // by a fourth; see ensureIndexes. It runs until ctx is done.
 func (c *Client) purgeStrays(ctx context.Context) {
 	grace := cmp.Or(c.settings.grace, DefaultGrace)
-	period := max(grace/4, minPurgePeriod)
-	for wait := firstPurge; pause(ctx, jitter(wait)) == nil; wait = period {
-		if err := c.purgeOnce(ctx, grace, period); err != nil && ctx.Err() == nil {
+	for wait := firstPurge; pause(ctx, jitter(wait)) == nil; wait = purgePeriod(grace) {
+		if err := c.purgeOnce(ctx, grace); err != nil && ctx.Err() == nil {
 			c.log.V(1).Info("Purge of unused locks failed, trying again later", "reason", err.Error())
 		}
 	}
 }
 
-func (c *Client) purgeOnce(ctx context.Context, grace, period time.Duration) error {
+// purgePeriod is the time from one purge to the next. It is a lease as well: a document with one longer than MaxLease reads as foreign.
+func purgePeriod(grace time.Duration) time.Duration {
+	return min(max(grace/4, minPurgePeriod), MaxLease)
+}
+
+func (c *Client) purgeOnce(ctx context.Context, grace time.Duration) error {
+	period := purgePeriod(grace)
 	ctx, cancel := context.WithTimeout(ctx, period)
 	defer cancel()
 	settings := c.settings.lock

@@ -101,6 +101,23 @@ func TestMaxLease(t *testing.T) {
 	mustUnlock(t, lease)
 }
 
+// However long the grace, who purges does purge, and others see that it is not their turn.
+func TestPurgeWithALongGrace(t *testing.T) {
+	s := newTestServer(t)
+	c, other := s.client(t, WithGrace(maxGrace)), s.client(t)
+	mustUnlock(t, mustLock(t, c, "unused"))
+	s.setStored(t, "unused", "state.purgeAt", time.Now().Add(-maxGrace-time.Hour))
+	if err := c.purgeOnce(t.Context(), c.settings.grace); err != nil {
+		t.Errorf("the purge: %v", err)
+	}
+	if state := mustGet(t, c, "unused"); state.Exists {
+		t.Error("an unused lock was not purged")
+	}
+	if err := other.purgeOnce(t.Context(), DefaultGrace); err != nil {
+		t.Errorf("another client's turn: %v", err)
+	}
+}
+
 // The purge takes locks that nobody uses, whatever time it is said to be, and no others.
 func TestPurgeSparesWhatIsUsed(t *testing.T) {
 	s := newTestServer(t)
