@@ -29,7 +29,7 @@ var (
 	errNoBell    = errors.New("the server has no capped collections")
 	errNotCapped = errors.New("the collection of the feed is not capped: drop it, or name another with WithFeed, " +
 		"unless the server has no capped collections")
-	errFeedGone = errors.New("the collection of the feed was dropped")
+	errFeedGone = errors.New("the collection of the feed was dropped, or is empty and not capped: if it stays so, drop it")
 	errSilence  = errors.New("nothing was heard of the feed")
 	errDead     = errors.New("the server has ended the cursor")
 )
@@ -168,53 +168,54 @@ func (b *doorbell) ensure(ctx context.Context) error {
 	return err
 }
 
-// create leaves alone a collection that is not capped, unless nothing but messages is in it: then the feed was lost, and somebody rang
-// before it was made anew.
+// create leaves alone a collection that is not capped, unless messages and nothing else are in it: then the feed was lost, and somebody
+// rang before it was made anew. Others may be at the same, and others still may ring: what can be their doing is errFeedGone, as only what
+// the server or a stranger has done will stay so.
 func (b *doorbell) create(ctx context.Context) error {
 	there, capped, err := b.inspect(ctx)
 	if err != nil || capped {
 		return err
 	}
 	if there {
-		ours, err := b.contains(ctx, "$eq")
-		if err == nil && !ours {
-			err = errNotCapped
-		}
+		rung, err := b.contains(ctx, "$eq")
 		if err == nil {
-			err = b.drop(ctx)
+			err = b.drop(ctx, rung)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if err := b.createCapped(ctx); err != nil {
+	made, err := b.createCapped(ctx)
+	if err != nil {
 		return err
 	}
-	switch there, capped, err = b.inspect(ctx); {
-	case err != nil || capped:
+	if there, capped, err = b.inspect(ctx); err != nil || capped {
 		return err
-	case !there: // another client has found out that it is not capped, or it was dropped
-		return errFeedGone
 	}
-	// DocumentDB takes the option and ignores it.
-	if err := b.drop(ctx); err != nil {
+	// Nobody rings where no feed can be made. DocumentDB takes the option and ignores it.
+	rung, err := b.contains(ctx, "$eq")
+	if err == nil {
+		err = b.drop(ctx, there && made && !rung)
+	}
+	if err != nil {
 		return err
 	}
 	return errNoBell
 }
 
-func (b *doorbell) createCapped(ctx context.Context) error {
+// createCapped tells whether it has made the collection. It is false if there is one.
+func (b *doorbell) createCapped(ctx context.Context) (made bool, err error) {
 	wanted := options.CreateCollection().SetCapped(true).SetSizeInBytes(bellBytes).SetMaxDocuments(bellDocuments)
-	err := b.coll.Database().CreateCollection(ctx, b.coll.Name(), wanted)
+	err = b.coll.Database().CreateCollection(ctx, b.coll.Name(), wanted)
 	var server mongo.ServerError
 	if errors.As(err, &server) && server.HasErrorCode(codeNamespaceExists) {
-		return nil // another client was faster
+		return false, nil
 	}
 	err = classify("create the feed", err)
 	if err == nil || isTransient(err) || errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrClosed) {
-		return err
+		return err == nil, err
 	}
-	return fmt.Errorf("%w: %w", errNoBell, err)
+	return false, fmt.Errorf("%w: %w", errNoBell, err)
 }
 
 // inspect tells whether the collection is there, and capped.
@@ -227,14 +228,16 @@ func (b *doorbell) inspect(ctx context.Context) (there, capped bool, err error) 
 	return there, capped, classify("look at the feed", err)
 }
 
-// drop drops the collection, unless something is in it that is no message.
-func (b *doorbell) drop(ctx context.Context) error {
+// drop drops the collection if it is no feed for sure, and nothing is in it that is no message.
+func (b *doorbell) drop(ctx context.Context, sure bool) error {
 	foreign, err := b.contains(ctx, "$ne")
 	switch {
 	case err != nil:
 		return err
 	case foreign:
 		return errNotCapped
+	case !sure:
+		return errFeedGone
 	}
 	return classify("drop the feed that is not capped", b.coll.Drop(ctx))
 }

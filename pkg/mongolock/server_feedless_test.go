@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/mongolock/operator/hack/faultproxy"
 	"github.com/mongolock/operator/hack/servers/servertest"
 )
 
@@ -90,7 +92,7 @@ func TestNoPush(t *testing.T) {
 func hasCapped(t *testing.T, f *testFeed) bool {
 	t.Helper()
 	coll := f.driver.Database(f.database).Collection("capped")
-	if err := (&doorbell{coll: coll}).createCapped(t.Context()); err != nil {
+	if _, err := (&doorbell{coll: coll}).createCapped(t.Context()); err != nil {
 		return false
 	}
 	_, capped := capped(t, coll)
@@ -194,4 +196,53 @@ func TestFeedIsMadeAnew(t *testing.T) {
 	}
 	mustUnlock(t, held)
 	mustUnlock(t, await(t, 8*time.Second, "the waiter is granted the lock", w.result))
+}
+
+// Clients that repair a feed at once, and others that ring meanwhile, do not take each other's doing for a server without capped collections.
+func TestFeedIsMadeAnewByMany(t *testing.T) {
+	ring := func(t *testing.T, coll *mongo.Collection) {
+		t.Helper()
+		if _, err := coll.InsertOne(t.Context(), message{Mark: bellMark, All: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drop := func(t *testing.T, coll *mongo.Collection) {
+		t.Helper()
+		if err := coll.Drop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, tc := range map[string]struct {
+		held      faultproxy.Fault
+		meanwhile func(*testing.T, *mongo.Collection)
+	}{
+		"rung before it is made": {faultproxy.Fault{Kind: faultproxy.HoldRequest, Command: "create"}, ring},
+		"dropped and rung after it was made": {faultproxy.Fault{Kind: faultproxy.HoldReply, Command: "create"}, func(t *testing.T, coll *mongo.Collection) {
+			drop(t, coll)
+			ring(t, coll)
+		}},
+		"dropped before it is looked into": {faultproxy.Fault{Kind: faultproxy.HoldRequest, Command: "find"}, drop},
+		"made before it is looked into": {faultproxy.Fault{Kind: faultproxy.HoldRequest, Command: "find"}, func(t *testing.T, coll *mongo.Collection) {
+			drop(t, coll)
+			if _, err := (&doorbell{coll: coll}).createCapped(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newTestFeed(t)
+			c := f.client(t)
+			ring(t, f.coll)
+			held := f.bells.Inject(tc.held)
+			w := mustWatch(t, c)
+			await(t, 20*time.Second, "the listener looks after the feed", held.Fired())
+			tc.meanwhile(t, f.coll)
+			held.Release()
+			eventually(t, 20*time.Second, "push works, or never will", func() bool { return c.bell.rings() || c.bell.absent() })
+			if _, capped := capped(t, f.coll); c.bell.absent() || !capped {
+				t.Errorf("afterwards there is no push: %t; capped: %t; logged %q", c.bell.absent(), capped, f.logged(""))
+			}
+			w.Close()
+		})
+	}
 }
