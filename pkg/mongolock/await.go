@@ -16,11 +16,10 @@ import (
 
 const (
 	// minAwait and maxAwait bound the time between two looks of AwaitChange: a fiftieth of the time that it has waited, which adds a hundredth
-	// to that, and takes the load off a server on which nothing changes for long.
+	// to that, and takes the load off a server on which nothing changes for long. While the doorbell rings it is maxAwait from the beginning,
+	// in case that a message is lost, as by a holder that dies just after it has released the lock.
 	minAwait = 250 * time.Millisecond
 	maxAwait = 2 * time.Second
-	// awaitPushed is that time while the doorbell rings.
-	awaitPushed = 10 * time.Second
 )
 
 var errSlowLook = &storeError{
@@ -30,8 +29,9 @@ var errSlowLook = &storeError{
 
 // AwaitChange waits until the lock's holders are others than in state, which came from [Client.Get] or from here: somebody has acquired
 // or released it, was evicted, or a lease has ended. Renewals and the queue do not count. It only looks: it takes no place in the queue and
-// keeps nobody from acquiring the lock. Where the doorbell rings (see [WithFeed]) it learns of a change at once. Elsewhere it looks, four times
-// a second at first, and less often the longer it waits, down to every two seconds. The end of a lease it sees at once in both cases.
+// keeps nobody from acquiring the lock. Where the doorbell rings (see [WithFeed]) it learns of a change at once, and looks about every two
+// seconds in case that a message was lost. Elsewhere it looks, four times a second at first, and less often the longer it waits, down to
+// about every two seconds. The end of a lease it sees at once in both cases.
 //
 // It returns the context's error when ctx ends. A look that fails, or takes longer than half a second, ends it with [ErrUnreachable]:
 // nothing is known then, and the caller may look by itself or call again. It may also return [ErrInvalid], [ErrClosed],
@@ -81,10 +81,11 @@ func (c *Client) lookAt(ctx context.Context, id string) (State, error) {
 
 // nextLook is the time to the next look at a lock that was waited for so long: not after the end of the first lease, as nobody tells of that.
 func (c *Client) nextLook(now State, waited time.Duration) time.Duration {
-	wait := jitter(min(max(waited/50, minAwait), maxAwait))
+	wait := min(max(waited/50, minAwait), maxAwait)
 	if c.bell.rings() {
-		wait = awaitPushed
+		wait = maxAwait
 	}
+	wait = jitter(wait)
 	for _, h := range now.Holders {
 		wait = min(wait, max(untilEnd(h.ExpiresAt, now.ReadAt), 0)+minLook)
 	}

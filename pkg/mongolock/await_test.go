@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/mongolock/operator/hack/servers/servertest"
 )
 
 // awaited is a call of AwaitChange in the background.
@@ -126,18 +128,65 @@ func TestAwaitChangeEnds(t *testing.T) {
 	})
 }
 
-// Where the doorbell rings a change is told by it, long before the next look.
+// Where the doorbell rings a change is told by it, and one of which the message was lost by the next look.
+func TestAwaitChangeWithADoorbell(t *testing.T) {
+	for name, tc := range map[string]struct {
+		heard  bool
+		within time.Duration
+	}{
+		"heard": {true, 0},
+		"lost":  {false, maxAwait * 3 / 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newFakeStore()
+				holder, observer := fakeClient(t, s), fakeClient(t, s)
+				observer.bell.hearing.Store(&listener{})
+				for range 20 {
+					held := mustLock(t, holder, "x")
+					before := len(s.sent("find"))
+					result := awaitInBackground(t.Context(), observer, mustGet(t, observer, "x"))
+					time.Sleep(time.Minute)
+					if n := len(s.sent("find")) - before; n > int(time.Minute/maxAwait)*3/2 {
+						t.Errorf("%d looks in a minute", n)
+					}
+					mustUnlock(t, held)
+					if tc.heard {
+						observer.bell.deliver(message{News: []news{{Lock: "x"}}})
+					}
+					r := <-result
+					if late := r.after - time.Minute; r.err != nil || r.state.Held() || late > tc.within {
+						t.Errorf("told %s after it of %+v, %v", late, r.state.Holders, r.err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// The same on real servers: sooner or later a change is told before a look could have found it.
 func TestAwaitChangeHearsTheBell(t *testing.T) {
 	f := newTestFeed(t)
-	holder, observer := f.client(t), f.client(t)
-	held := mustLock(t, holder, "x")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	result := awaitInBackground(ctx, observer, mustGet(t, observer, "x"))
+	holder := f.client(t)
+	own := startProxy(t, servertest.MongoDBURI())
+	f.proxy = own
+	observer := f.client(t)
+	observer.bell.listen()
+	defer observer.bell.unlisten()
 	awaitPush(t, observer)
-	mustUnlock(t, held)
-	r := await(t, awaitPushed/2, "the release is told", result)
-	if r.err != nil || r.state.Held() {
-		t.Errorf("told of %+v, %v", r.state, r.err)
+	for range 10 {
+		held := mustLock(t, holder, "x")
+		state, before := mustGet(t, observer, "x"), looks(own)
+		result := awaitInBackground(t.Context(), observer, state)
+		eventually(t, 5*time.Second, "the first look", func() bool { return looks(own) > before })
+		mustUnlock(t, held)
+		r := await(t, 10*time.Second, "the release is told", result)
+		if r.err != nil || r.state.Held() {
+			t.Fatalf("told of %+v, %v", r.state, r.err)
+		}
+		if r.after < maxAwait/2 {
+			return
+		}
 	}
+	t.Error("nothing was told by a message")
 }

@@ -43,6 +43,9 @@ func ExampleConfigureManager() {
 	if err := lock.Run(ctx, mgr); err != nil { // like mgr.Start, and ends at once when leadership is lost
 		log.Fatal(err)
 	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = client.Close(closing) // those who wait to lead are told that they can
 }
 
 // client-go's elector without a manager, and without Kubernetes.
