@@ -197,7 +197,8 @@ type DistributedLockStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	HolderCount int32 `json:"holderCount,omitempty"`
 
-	// waiterCount is the number of processes that wait in the lock's queue. A change of the queue alone shows after some seconds.
+	// waiterCount is the number of processes that wait in the lock's queue. A change of the queue alone shows after some seconds;
+	// that one of them has died, within a minute.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	WaiterCount int32 `json:"waiterCount,omitempty"`

@@ -144,6 +144,9 @@ func (d *document) grant(holderID string) (holder, bool) {
 // live tells whether the grant had not ended at the server's time of this document.
 func (d *document) live(h holder) bool { return h.ExpiresAt.After(d.Now) }
 
+// waits tells whether the waiter's place had not ended at that time.
+func (d *document) waits(w waiterDoc) bool { return w.ExpiresAt.After(d.Now) }
+
 // farAway is longer than any lease. Somebody may have edited the end of one to be so far away that a Duration, or a sum with one, would
 // overflow, and look as if it were over.
 const farAway = 100 * 365 * 24 * time.Hour
@@ -164,7 +167,7 @@ func (d *document) state() State {
 		}
 	}
 	for _, w := range d.State.Waiters {
-		if w.ExpiresAt.After(d.Now) {
+		if d.waits(w) {
 			s.Waiters = append(s.Waiters, Waiter{
 				Owner: w.Owner, Metadata: metadata(w.Meta), Shared: w.Mode == modeShared, Since: w.Since,
 				Lease: time.Duration(w.Lease) * time.Millisecond,

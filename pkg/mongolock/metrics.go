@@ -25,7 +25,8 @@ type Metrics interface {
 	Renewed(leases int, took time.Duration, failed bool)
 	// Waiting is told by how much the number of calls of Lock changed that wait, in this client.
 	Waiting(delta int)
-	// FeedLag is told, for each change that the feed saw, how long before, by the server's clock, it had happened.
+	// FeedLag is told, for each change that the feed saw, how long before, by the server's clock, it had happened. When a waiter died is not
+	// known.
 	FeedLag(lag time.Duration)
 }
 

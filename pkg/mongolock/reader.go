@@ -60,14 +60,20 @@ type reader struct {
 }
 
 // mark is what was seen of a lock: its last event, and its last change, which may be one of its queue or policy. The token tells the
-// event from that with the same number of a document made anew.
+// event from that with the same number of a document made anew. That a waiter has died, nothing but the number of the live ones tells.
 type mark struct {
 	seq, token int64
 	changedAt  int64 // milliseconds
+	waiters    int
 }
 
 func (d *document) mark() mark {
 	m := mark{seq: d.State.Seq, changedAt: d.State.ChangedAt.UnixMilli()}
+	for _, w := range d.State.Waiters {
+		if d.waits(w) {
+			m.waiters++
+		}
+	}
 	if n := len(d.State.Events); n > 0 {
 		m.token = d.State.Events[n-1].Token
 	}
@@ -279,7 +285,7 @@ func (r *reader) compare(docs []document, l *look) {
 		state := doc.state()
 		l.states = append(l.states, state)
 		if !known || seen != last {
-			if !l.complete {
+			if last.waiters = seen.waiters; !l.complete && seen != last { // the death of a waiter has no stamp
 				r.client.settings.metrics.FeedLag(doc.Now.Sub(doc.State.ChangedAt))
 			}
 			l.changes = append(l.changes, newChange(state, last))

@@ -70,6 +70,52 @@ func TestExpiryIsToldAfterAPurge(t *testing.T) {
 	})
 }
 
+// That a waiter has died is told, once, although nothing happens to the lock; and nothing is told of one that lives.
+func TestDeathOfAWaiterIsTold(t *testing.T) {
+	for name, busy := range map[string]bool{"other locks change": true, "nothing changes": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newFakeStore()
+				lags := newRecorder()
+				holder, waiter, c := fakeClient(t, s), fakeClient(t, s), fakeClient(t, s, WithMetrics(lags))
+				mustLock(t, holder, "x")
+				watcher := mustWatch(t, c, "x", "y")
+				got := collect(watcher)
+				checkChanges(t, "baseline", got.take(), "x; ")
+				time.Sleep(readPeriod / 5) // from here on everything happens between two looks
+				waits := waitInLine(t, waiter, "x", 1)
+				checkChanges(t, "a waiter", got.after(readPeriod), "x; ")
+				doc := s.stored("x")
+				doc.join(acquisition{lock: "x", holderID: "dead", mode: modeExclusive, leaseMS: 15_000}, doc.Now)
+				s.put(doc)
+				changes := got.after(readPeriod)
+				checkChanges(t, "another, which dies", changes, "x; ")
+				if len(changes) != 1 || len(changes[0].State.Waiters) != 2 {
+					t.Fatalf("told %+v: the test does not test", changes)
+				}
+				if busy {
+					time.Sleep(2 * overlap)
+					mustUnlock(t, mustLock(t, holder, "y"))
+				}
+				alive := map[bool]string{true: "y 1:acquired 2:released; "}[busy]
+				checkChanges(t, "until its place ends", got.after(waiterLease-2*overlap-2*readPeriod), alive)
+				changes = got.after(resyncPeriod + 3*readPeriod + 2*overlap)
+				checkChanges(t, "its death", changes, "x; ")
+				if len(changes) != 1 || len(changes[0].State.Waiters) != 1 || changes[0].Missed != 0 {
+					t.Errorf("told %+v", changes)
+				}
+				checkChanges(t, "afterwards", got.after(10*time.Minute), "")
+				if n, want := len(lags.told["FeedLag"]), map[bool]int{true: 3, false: 2}[busy]; n != want {
+					t.Errorf("the lag of %d changes was told, want %d: %q", n, want, lags.told["FeedLag"])
+				}
+				watcher.Close()
+				waits.cancel()
+				<-waits.failed
+			})
+		})
+	}
+}
+
 // A document that was deleted and made anew is another one, whatever the number of its last event.
 func TestRecreatedDocument(t *testing.T) {
 	for name, tc := range map[string]struct {
