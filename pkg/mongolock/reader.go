@@ -63,12 +63,17 @@ type reader struct {
 // event from that with the same number of a document made anew. That a waiter has died, nothing but the number of the live ones tells.
 type mark struct {
 	seq, token int64
+	fence      int64
 	changedAt  int64 // milliseconds
 	waiters    int
 }
 
+// before tells whether m is of an earlier time than n. If the document was made anew in between it may say so, too, but not once the lock
+// was granted since: a grant has a larger token than all those of the document before, unless the server's clock has gone back.
+func (m mark) before(n mark) bool { return m.seq < n.seq && m.fence <= n.fence }
+
 func (d *document) mark() mark {
-	m := mark{seq: d.State.Seq, changedAt: d.State.ChangedAt.UnixMilli()}
+	m := mark{seq: d.State.Seq, fence: d.State.Fence, changedAt: d.State.ChangedAt.UnixMilli()}
 	for _, w := range d.State.Waiters {
 		if d.waits(w) {
 			m.waiters++
@@ -277,6 +282,8 @@ func (r *reader) compare(docs []document, l *look) {
 		seen := doc.mark()
 		if l.complete {
 			delete(before, doc.ID)
+		} else if seen.before(last) { // a new primary may show the past for a moment; if it is no past, a look at everything tells
+			continue
 		}
 		r.known[doc.ID] = seen
 		if l.wide && doc.State.ChangedAt.After(r.latest) { // else what nobody rang for could lie before it

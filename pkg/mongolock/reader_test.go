@@ -116,6 +116,48 @@ func TestDeathOfAWaiterIsTold(t *testing.T) {
 	}
 }
 
+// After a failover a read may show for a moment what was before the last one. Nothing is told of that, and no event twice. A document that
+// is not what it was for long, as after a restore, is told by the next look at everything.
+func TestReadsThatGoBack(t *testing.T) {
+	for name, pushed := range map[string]bool{"looks": false, "doorbell": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newFakeStore()
+				c := fakeClient(t, s)
+				got := collect(mustWatch(t, c))
+				got.after(readPeriod / 5)
+				look := func() []Change {
+					if pushed {
+						c.bell.deliver(message{News: []news{{Lock: "x"}}})
+						return got.after(2 * gatherTime)
+					}
+					return got.after(readPeriod)
+				}
+				if pushed {
+					c.bell.hearing.Store(&listener{})
+					c.bell.deliver(message{All: true})
+					got.after(2 * gatherTime)
+				}
+				mustUnlock(t, mustLock(t, c, "x"))
+				held := mustLock(t, c, "x")
+				old := s.stored("x")
+				time.Sleep(time.Millisecond)
+				mustUnlock(t, held)
+				present := s.stored("x")
+				checkChanges(t, "before", look(), "x 1:acquired 2:released 3:acquired 4:released; ")
+				s.put(old)
+				checkChanges(t, "a read of the past", look(), "")
+				s.put(present)
+				checkChanges(t, "the present again", look(), "")
+				mustUnlock(t, mustLock(t, c, "x"))
+				checkChanges(t, "what happens next", look(), "x 5:acquired 6:released; ")
+				s.put(old)
+				checkChanges(t, "restored", got.after(resyncPeriod+readPeriod), "x 1:acquired 2:released 3:acquired 4:expired; ")
+			})
+		})
+	}
+}
+
 // A document that was deleted and made anew is another one, whatever the number of its last event.
 func TestRecreatedDocument(t *testing.T) {
 	for name, tc := range map[string]struct {
