@@ -128,6 +128,21 @@ func (r *reader) takeNews() (asked bool, news []string) {
 	return asked, news
 }
 
+// askAgain is for when a read has failed: what was asked for is still to be done. In a long outage that becomes a look at everything, as
+// names pile up and must fit a command.
+func (r *reader) askAgain(news []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = true
+	for _, lock := range news {
+		r.news[lock] = struct{}{}
+	}
+	if len(r.news) > bellNews {
+		clear(r.news)
+		r.resyncAt = 0
+	}
+}
+
 func (r *reader) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -167,9 +182,7 @@ func (r *reader) step(ctx context.Context) error {
 	l.wide = l.complete || asked || now >= r.lookAt
 	docs, err := r.read(ctx, ids, news, l)
 	if err != nil {
-		r.mu.Lock()
-		r.asked = true // what was asked for is still to be done
-		r.mu.Unlock()
+		r.askAgain(news)
 		return err
 	}
 	if l.wide {
@@ -233,7 +246,7 @@ func (r *reader) read(ctx context.Context, ids, news []string, l look) ([]docume
 // readNews reads those of the named locks that are in scope.
 func (r *reader) readNews(ctx context.Context, ids, news []string) ([]document, error) {
 	if len(ids) > 0 {
-		news = slices.DeleteFunc(news, func(lock string) bool { return !slices.Contains(ids, lock) })
+		news = slices.DeleteFunc(slices.Clone(news), func(lock string) bool { return !slices.Contains(ids, lock) })
 	}
 	if len(news) == 0 {
 		return nil, nil

@@ -336,3 +336,46 @@ func TestReaderWithADoorbell(t *testing.T) {
 		}
 	})
 }
+
+// What the doorbell rang for is looked at once the server answers again, also if its stamp is older than what looks at changes go back to.
+func TestNewsOutlastAFailedRead(t *testing.T) {
+	for name, tc := range map[string]struct {
+		watched []string
+		others  int // news of other locks
+	}{
+		"all locks":              {nil, 1},
+		"some locks":             {[]string{"x", "y"}, 1},
+		"more than can be named": {nil, bellNews},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newFakeStore()
+				c := fakeClient(t, s)
+				c.bell.hearing.Store(&listener{})
+				got := collect(mustWatch(t, c, tc.watched...))
+				got.after(time.Second)
+				mustUnlock(t, mustLock(t, c, "x"))
+				old := s.stored("x")
+				s.remove("x")
+				time.Sleep(2 * overlap)
+				mustUnlock(t, mustLock(t, c, "y"))
+				got.after(pushedPeriod)
+				s.put(old) // it shows late
+				s.intercept(once("find", unreachable))
+				m := message{News: []news{{Lock: "x"}}}
+				for i := range tc.others {
+					m.News = append(m.News, news{Lock: fmt.Sprint(i)})
+				}
+				c.bell.deliver(m)
+				got.after(2 * gatherTime)
+				failed := len(s.sent("find"))
+				checkChanges(t, "after the failure", got.after(3*readPeriod), "x 1:acquired 2:released; ")
+				for _, find := range s.sent("find")[failed:] {
+					if len(find.locks) > bellNews {
+						t.Errorf("read %d locks by their names", len(find.locks))
+					}
+				}
+			})
+		})
+	}
+}
