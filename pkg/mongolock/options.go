@@ -118,6 +118,9 @@ func WithCollection(name string) Option {
 // WithGrace sets how long the document of an unused lock is kept before the server purges it; default [DefaultGrace], at least one
 // minute, in whole seconds. Purging is hygiene only: leases end without it, and tokens keep growing over it. An existing TTL index
 // with another period is changed, which needs the privilege collMod (role dbAdmin); without this option it is left as it is.
+//
+// On DocumentDB, and so on FerretDB 2, the clients purge instead of the server, each by the grace that it was given itself: the shortest
+// counts. Give it to all clients of the collection there. The operator has the default; [Policy].Retain keeps single locks for good.
 func WithGrace(d time.Duration) Option {
 	return clientOption(func(s *clientSettings) { s.grace = d })
 }
