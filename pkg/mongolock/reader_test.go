@@ -110,7 +110,9 @@ func TestDeathOfAWaiterIsTold(t *testing.T) {
 				}
 				watcher.Close()
 				waits.cancel()
-				<-waits.failed
+				if err := <-waits.failed; !errors.Is(err, context.Canceled) {
+					t.Errorf("Lock: %v, want context.Canceled", err)
+				}
 			})
 		})
 	}
