@@ -28,7 +28,8 @@ type Change struct {
 // Watcher tells of the transitions of locks, acquired, released, expired and evicted, and of changes of their queues and policies, which
 // have no events. It does not tell of renewals. It begins with one Change for each lock that exists. Changes of one lock come in order,
 // each event once. They come within about a second of the transition, an expiry within two, and where the doorbell rings (see [WithFeed])
-// at once. That a waiter has died comes within 45 s: its place lasts 15 s, and nothing tells of its end. A consumer that falls behind gets several transitions of a lock in one Change and slows nobody down.
+// at once. That a waiter has died comes within 45 s: its place lasts 15 s, and nothing tells of its end. A consumer that falls behind
+// gets several transitions of a lock in one Change and slows nobody down.
 type Watcher struct {
 	feed    *feed
 	ids     map[string]struct{} // none: all locks

@@ -30,8 +30,8 @@ const pollWindow = 10 * time.Minute
 // A candidate whose last Get found somebody else in the lead waits in the next one, for up to ten minutes, and returns the moment that this
 // changes. With a feed, see [github.com/mongolock/operator/pkg/mongolock.WithFeed], that is at once, and about two seconds later if the
 // message was lost. Without one it looks itself, four times a second at first and about every two seconds in the long run, and the end of a
-// lease it sees at once in both cases. That is safe, as an elector takes the time before it asks. When the server does not answer, Get returns after half a second more than the request timeout, however long
-// the poll might still last.
+// lease it sees at once in both cases. That is safe, as an elector takes the time before it asks. When the server does not answer, Get
+// returns after half a second more than the request timeout, however long the poll might still last.
 //
 // The raw form changes with each grant and each renewal and at no other time: the elector tells by it that a leader is alive.
 //
