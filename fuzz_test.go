@@ -26,7 +26,7 @@ const (
 )
 
 // told are the beginnings of what can be wrong: all of it names the culprit, as far as that is known to be no secret.
-var told = regexp.MustCompile(`(?m)^(--[a-z-]+[: ]|environment variable MONGO[A-Z0-9_]+: |unexpected arguments \([0-9]+\)|flag provided but not defined: -[A-Za-z0-9_-]+,|an argument that begins with a dash is no flag)`)
+var told = regexp.MustCompile(`(?m)^(--[a-z-]+[,: ]|environment variable MONGO[A-Z0-9_]+: |unexpected arguments \([0-9]+\)|flag provided but not defined: -[A-Za-z0-9_-]+,|an argument that begins with a dash is no flag)`)
 
 // Whatever the flags and the environment are, they are refused with a text that says which is wrong and repeats no secret, or they are
 // settings that the operator can begin to work with.

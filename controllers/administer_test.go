@@ -240,6 +240,36 @@ func TestPolicyPassesOn(t *testing.T) {
 	}
 }
 
+// One that can never take over holds a deletion up for a while only.
+func TestPolicyDoesNotWaitForEver(t *testing.T) {
+	r, store := deletedWithPolicy(t, true)
+	r.see(healthy, mongolock.State{})
+	r.withSecond(func(lock *v1alpha1.DistributedLock) { lock.Spec.Suspend = ptr.To(true) })
+	if result := r.reconcile(); r.gone(t.Context()) || result.RequeueAfter != again {
+		t.Errorf("gone %t, looks again after %s", r.gone(t.Context()), result.RequeueAfter)
+	}
+	r.clock.Step(clearLimit)
+	r.reconcile()
+	if !r.gone(t.Context()) || len(store.policies) != 1 || len(r.events.Events) > 0 {
+		t.Errorf("gone %t, written %v, %d events", r.gone(t.Context()), store.policies, len(r.events.Events))
+	}
+}
+
+// An object that has the claim takes its policy out when it declares none any more, whatever another one declares that has no claim.
+func TestUndeclaredPolicyIsCleared(t *testing.T) {
+	lock := newLock("")
+	lock.Finalizers = []string{v1alpha1.PolicyFinalizer}
+	r := newReconciling(t, true, lock)
+	store := &fakeStore{}
+	r.mirror.store = store
+	r.withSecond(func(lock *v1alpha1.DistributedLock) { lock.Spec.Suspend = ptr.To(true) })
+	r.see(healthy, mongolock.State{ID: "orders/report", Exists: true, Policy: mongolock.Policy{Suspended: true}})
+	r.reconcile()
+	if after := r.object(); len(store.policies) != 1 || store.policies[0].Suspended || len(after.Finalizers) > 0 {
+		t.Errorf("written %v, finalizers %v", store.policies, after.Finalizers)
+	}
+}
+
 // An object that has lost the claim to its lock takes out the policy that it had set.
 func TestLostClaimTakesThePolicyAlong(t *testing.T) {
 	lock := newLock("elsewhere/lock")

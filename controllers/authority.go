@@ -79,28 +79,31 @@ func (r *Reconciler) mayWrite(lock *v1alpha1.DistributedLock, view View, c claim
 
 // maySay tells whether this replica may speak of the outage.
 func (r *Reconciler) maySay(lock *v1alpha1.DistributedLock, h Health, c claim) (wait time.Duration, ok bool) {
-	if !r.leads() {
-		if !c.granted() {
-			return 0, false // that has to be said by the leader
-		}
-		since := r.memory.leaderHeard()
-		// There is no word to contradict on an object of which nobody has said anything.
-		if readyReason(lock) != "" && h.Since.After(since) {
-			since = h.Since
-		}
-		if left := r.standbyDelay - r.clock.Since(since); left > 0 {
-			return left + rand.N(outageSpread), false
+	now := r.clock.Now()
+	var at time.Time
+	if r.memory.said(lock, h) {
+		if at, ok = r.memory.mayRepeat(lock, h); !ok {
+			return 0, false
 		}
 	}
-	if !r.memory.said(lock, h) {
+	if wait = at.Sub(now); wait > 0 {
+		return wait, false
+	}
+	if r.leads() {
 		return 0, true
 	}
-	at, ok := r.memory.mayRepeat(lock, h)
-	if !ok {
-		return 0, false
+	if !c.granted() {
+		return 0, false // that has to be said by the leader
 	}
-	left := at.Sub(r.clock.Now())
-	return max(left, 0), left <= 0
+	at = r.memory.leaderHeard()
+	// There is no word to contradict on an object of which nobody has said anything.
+	if readyReason(lock) != "" && h.Since.After(at) {
+		at = h.Since
+	}
+	if wait = at.Add(r.standbyDelay).Sub(now); wait > 0 {
+		return wait + rand.N(outageSpread), false
+	}
+	return 0, true
 }
 
 // overhear takes notice of a status that was written by somebody who sees the lock: a leader.

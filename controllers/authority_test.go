@@ -213,5 +213,10 @@ func TestStandbyHearsTheLeader(t *testing.T) {
 		if lock, written := r.pass(); !written || conditionOf(lock.Status, "Ready") != "False/StoreUnreachable" {
 			t.Errorf("when nobody can lead any more: %+v", lock.Status)
 		}
+		// What was said is not said again, so nothing is waited for.
+		r.worthALook().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})
+		if result := r.reconcile(); result.RequeueAfter != 0 {
+			t.Errorf("looks again after %s although all is said", result.RequeueAfter)
+		}
 	}
 }

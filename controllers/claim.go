@@ -45,7 +45,7 @@ func (c *claims) of(ctx context.Context, lock *v1alpha1.DistributedLock) (claim,
 	case c.discovered(lock) && lock.Spec.DeclaresPolicy():
 		return claim{v1alpha1.ReasonReadOnly, "The operator made this object for a lock that no object declares: take the policy out of it, " +
 			"and declare the lock with an object of your own."}, nil
-	case c.election != "" && lock.LockID() == c.election && lock.Spec.DeclaresPolicy():
+	case c.bindsElection(lock):
 		return claim{v1alpha1.ReasonReadOnly, "The operator elects its own leader by this lock, and a policy could keep it from doing so for good: " +
 			"take the policy out of this object."}, nil
 	}
@@ -55,12 +55,22 @@ func (c *claims) of(ctx context.Context, lock *v1alpha1.DistributedLock) (claim,
 	}
 	for i := range objects {
 		other := &objects[i]
-		if other.UID != lock.UID && other.DeletionTimestamp.IsZero() && c.allowed(other) && c.better(other, lock) {
+		if other.UID != lock.UID && c.eligible(other) && c.better(other, lock) {
 			return claim{v1alpha1.ReasonDuplicateID, fmt.Sprintf("The object %s/%s mirrors the same lock and has the better claim: delete one of the "+
 				"two, or make this one anew with another id.", other.Namespace, other.Name)}, nil
 		}
 	}
 	return claim{}, nil
+}
+
+// eligible tells whether an object can have the claim to its lock.
+func (c *claims) eligible(lock *v1alpha1.DistributedLock) bool {
+	return lock.DeletionTimestamp.IsZero() && c.allowed(lock) && !c.bindsElection(lock)
+}
+
+// bindsElection tells whether the object declares a policy for the lock of the operator's own election.
+func (c *claims) bindsElection(lock *v1alpha1.DistributedLock) bool {
+	return c.election != "" && lock.LockID() == c.election && lock.Spec.DeclaresPolicy()
 }
 
 // allowed tells whether the id is one that the object may have.
@@ -97,7 +107,7 @@ func (c *claims) heir(ctx context.Context, lock *v1alpha1.DistributedLock) (*v1a
 	var best *v1alpha1.DistributedLock
 	for i := range objects {
 		other := &objects[i]
-		if other.UID != lock.UID && other.DeletionTimestamp.IsZero() && c.allowed(other) && (best == nil || c.better(other, best)) {
+		if other.UID != lock.UID && c.eligible(other) && (best == nil || c.better(other, best)) {
 			best = other
 		}
 	}

@@ -32,6 +32,7 @@ func TestClaims(t *testing.T) {
 	policy.Spec.Suspend = ptr.To(true)
 	election, watched := object("system", "operator", 0, "", nil), object("system", "operator", 0, "", nil)
 	election.Spec.Suspend = ptr.To(true)
+	second := object("system", "z", 0, "system/operator", nil)
 	leaving := object("orders", "report", time.Hour, "", nil)
 	leaving.DeletionTimestamp, leaving.Finalizers = &metav1.Time{Time: t0}, []string{v1alpha1.PolicyFinalizer}
 	const own, foreign, found, young, old = "orders/report", "elsewhere/lock", "found/lock", 0, time.Hour
@@ -52,6 +53,7 @@ func TestClaims(t *testing.T) {
 		{"younger, and the other is being deleted", object("orders", "b", young, own, nil), leaving, false, ""},
 		{"the operator's election", watched, nil, false, ""},
 		{"the operator's election, with a policy", election, nil, false, "ReadOnly"},
+		{"the operator's election, and another with a policy", second, election, false, ""},
 		{"as old, later name", object("orders", "z", old, own, nil), object("orders", "report", old, "", nil), false, "DuplicateId"},
 		{"as old, earlier name", object("orders", "a", old, own, nil), object("orders", "report", old, "", nil), false, ""},
 		{"older, but of another namespace", object("thief", "a", old, own, nil), object("orders", "report", young, "", nil), true, "DuplicateId"},

@@ -18,6 +18,9 @@ import (
 	"github.com/mongolock/operator/api/v1alpha1"
 )
 
+// staleLimit is how long the cache is waited for to show a write of our own.
+const staleLimit = 30 * time.Second
+
 // memory is what the reconciler remembers of the objects that exist.
 type memory struct {
 	mu      sync.Mutex
@@ -33,8 +36,9 @@ func newMemory() *memory {
 type remembered struct {
 	uid    types.UID
 	lockID string
-	// written is the version of the object that our last write of its status made; empty if there was none.
-	written string
+	// written is the version of the object that our last write of its status made, at writtenAt; empty if there was none.
+	written   string
+	writtenAt time.Time
 	// outage and reasons are what was said of an outage, for this generation of the spec; last is what was said last, at saidAt.
 	outage     int
 	generation int64
@@ -76,14 +80,15 @@ func (m *memory) forget(key types.NamespacedName) *remembered {
 }
 
 // wrote remembers that the status was written.
-func (m *memory) wrote(lock *v1alpha1.DistributedLock) {
-	m.use(lock, func(o *remembered) { o.written = lock.ResourceVersion })
+func (m *memory) wrote(lock *v1alpha1.DistributedLock, now time.Time) {
+	m.use(lock, func(o *remembered) { o.written, o.writtenAt = lock.ResourceVersion, now })
 }
 
-// isStale tells whether the object is from before our last write of its status: the cache has not seen that yet.
-func (m *memory) isStale(lock *v1alpha1.DistributedLock) (stale bool) {
+// isStale tells whether the object is from before our last write of its status: the cache has not seen that yet. That it will not see it any
+// more, because the API server's database was restored from a backup, is believed after a while.
+func (m *memory) isStale(lock *v1alpha1.DistributedLock, now time.Time) (stale bool) {
 	m.use(lock, func(o *remembered) {
-		if o.written != "" {
+		if o.written != "" && now.Sub(o.writtenAt) < staleLimit {
 			order, err := resourceversion.CompareResourceVersion(lock.ResourceVersion, o.written)
 			stale = err == nil && order < 0
 		}

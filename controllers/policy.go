@@ -85,7 +85,7 @@ func (r *Reconciler) keepPolicy(ctx context.Context, lock *v1alpha1.DistributedL
 		if !controllerutil.ContainsFinalizer(lock, v1alpha1.PolicyFinalizer) {
 			return policySettled, nil // whoever set the policy, it is not ours
 		}
-		if !r.clearPolicy(ctx, lock) {
+		if !r.clearPolicy(ctx, lock, !c.granted()) {
 			return policyPending, nil
 		}
 		return policySettled, r.setFinalizer(ctx, lock, false)
@@ -121,17 +121,20 @@ func (r *Reconciler) writePolicy(ctx context.Context, lock *v1alpha1.Distributed
 	return policyAwaited
 }
 
-// clearPolicy takes the object's policy out of MongoDB, and tells whether it is not there any more. If another object has the claim now and
-// declares a policy too, the one replaces the other without a moment in between: a lock that both suspend is never granted.
-func (r *Reconciler) clearPolicy(ctx context.Context, lock *v1alpha1.DistributedLock) bool {
-	heir, err := r.claims.heir(ctx, lock)
-	if err != nil {
-		return false
+// clearPolicy takes the object's policy out of MongoDB, and tells whether it is not there any more. If the object has no claim any more, and
+// another one has it now and declares a policy too, the one replaces the other without a moment in between: a lock that both suspend is
+// never granted. So with inherited set such an object is waited for.
+func (r *Reconciler) clearPolicy(ctx context.Context, lock *v1alpha1.DistributedLock, inherited bool) bool {
+	if inherited {
+		heir, err := r.claims.heir(ctx, lock)
+		if err != nil {
+			return false
+		}
+		if heir != nil && heir.Spec.DeclaresPolicy() && !r.claims.discovered(heir) {
+			return controllerutil.ContainsFinalizer(heir, v1alpha1.PolicyFinalizer) // it sees to its policy; until then this one binds
+		}
 	}
-	if heir != nil && heir.Spec.DeclaresPolicy() && !r.claims.discovered(heir) {
-		return controllerutil.ContainsFinalizer(heir, v1alpha1.PolicyFinalizer) // it sees to its policy; until then this one binds
-	}
-	err = r.mirror.store.SetPolicy(ctx, lock.LockID(), mongolock.Policy{})
+	err := r.mirror.store.SetPolicy(ctx, lock.LockID(), mongolock.Policy{})
 	if err != nil && !errors.Is(err, mongolock.ErrForeignDocument) { // which has no policy
 		log.FromContext(ctx).Info("The policy could not be cleared", "lock", lock.LockID(), "reason", storeReason(err))
 		return false
@@ -152,7 +155,7 @@ func (r *Reconciler) letGo(ctx context.Context, lock *v1alpha1.DistributedLock, 
 		return ctrl.Result{}, nil // left to the leader
 	case !r.claims.allowed(lock) || r.claims.discovered(lock):
 		note = "The object may not set the lock's policy, so none was cleared; if it could set one before, MongoDB keeps that"
-	case health.Phase == Healthy && r.clearPolicy(ctx, lock):
+	case health.Phase == Healthy && r.clearPolicy(ctx, lock, left > 0):
 	case health.Phase == Failed && left > 0:
 		return ctrl.Result{RequeueAfter: left}, nil // woken when it works again
 	case health.Phase == Settling || left > 0:

@@ -144,7 +144,7 @@ func (r *Reconciler) forget(ctx context.Context, gone *remembered) {
 // write brings the status up to date and reports what happened. It is false if somebody else changed the object meanwhile, or the
 // cache had not seen our own last write: then the comparison was with the past, and nothing was written.
 func (r *Reconciler) write(ctx context.Context, lock *v1alpha1.DistributedLock, view View, c claim) (bool, error) {
-	if r.memory.isStale(lock) {
+	if r.memory.isStale(lock, r.clock.Now()) {
 		return false, nil // what it shows may be what is desired again, and our last write would stand
 	}
 	desired := desiredStatus(lock, view, c, r.clock.Now())
@@ -160,7 +160,7 @@ func (r *Reconciler) write(ctx context.Context, lock *v1alpha1.DistributedLock, 
 		}
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	}
-	r.memory.wrote(lock)
+	r.memory.wrote(lock, r.clock.Now())
 	countWrite(before, lock)
 	log.FromContext(ctx).V(1).Info("Status written", "lock", lock.LockID(), "state", lock.Status.State, "holder", lock.Status.Holder)
 	r.report(before, lock, view)

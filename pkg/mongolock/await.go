@@ -71,9 +71,9 @@ func (c *Client) lookAt(ctx context.Context, id string) (State, error) {
 	defer cancel()
 	state, err := c.Get(look, id)
 	switch {
-	case ctx.Err() != nil:
+	case over(ctx):
 		return State{}, ended(ctx)
-	case err != nil && look.Err() != nil:
+	case err != nil && over(look):
 		return State{}, errSlowLook
 	}
 	return state, err

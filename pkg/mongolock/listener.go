@@ -29,9 +29,10 @@ var (
 	errNoBell    = errors.New("the server has no capped collections")
 	errNotCapped = errors.New("the collection of the feed is not capped: drop it, or name another with WithFeed, " +
 		"unless the server has no capped collections")
-	errFeedGone = errors.New("the collection of the feed was dropped, or is empty and not capped: if it stays so, drop it")
-	errSilence  = errors.New("nothing was heard of the feed")
-	errDead     = errors.New("the server has ended the cursor")
+	errFeedGone  = errors.New("the collection of the feed was dropped")
+	errFeedEmpty = errors.New("the collection of the feed is empty and not capped")
+	errSilence   = errors.New("nothing was heard of the feed")
+	errDead      = errors.New("the server has ended the cursor")
 )
 
 const codeNamespaceExists = 48
@@ -156,8 +157,11 @@ func (b *doorbell) ensure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(outside(ctx), maxAttempt)
 	defer cancel()
 	err := b.create(ctx)
-	for tries := 1; errors.Is(err, errFeedGone) && tries < 3; tries++ {
+	for tries := 1; (errors.Is(err, errFeedGone) || errors.Is(err, errFeedEmpty)) && tries < 3; tries++ {
 		err = b.create(ctx)
+	}
+	if errors.Is(err, errFeedEmpty) {
+		err = errNotCapped // others who repair it would have been done by now
 	}
 	switch {
 	case err == nil:
@@ -169,8 +173,8 @@ func (b *doorbell) ensure(ctx context.Context) error {
 }
 
 // create leaves alone a collection that is not capped, unless messages and nothing else are in it: then the feed was lost, and somebody
-// rang before it was made anew. Others may be at the same, and others still may ring: what can be their doing is errFeedGone, as only what
-// the server or a stranger has done will stay so.
+// rang before it was made anew. Others may be at the same, and others still may ring: what can be their doing is errFeedGone, or errFeedEmpty
+// if nothing was found in it, as only what the server or a stranger has done will stay so.
 func (b *doorbell) create(ctx context.Context) error {
 	there, capped, err := b.inspect(ctx)
 	if err != nil || capped {
@@ -179,7 +183,7 @@ func (b *doorbell) create(ctx context.Context) error {
 	if there {
 		rung, err := b.contains(ctx, "$eq")
 		if err == nil {
-			err = b.drop(ctx, rung)
+			err = b.drop(ctx, rung, errFeedEmpty)
 		}
 		if err != nil {
 			return err
@@ -195,7 +199,7 @@ func (b *doorbell) create(ctx context.Context) error {
 	// Nobody rings where no feed can be made. DocumentDB takes the option and ignores it.
 	rung, err := b.contains(ctx, "$eq")
 	if err == nil {
-		err = b.drop(ctx, there && made && !rung)
+		err = b.drop(ctx, there && made && !rung, errFeedGone)
 	}
 	if err != nil {
 		return err
@@ -228,8 +232,8 @@ func (b *doorbell) inspect(ctx context.Context) (there, capped bool, err error) 
 	return there, capped, classify("look at the feed", err)
 }
 
-// drop drops the collection if it is no feed for sure, and nothing is in it that is no message.
-func (b *doorbell) drop(ctx context.Context, sure bool) error {
+// drop drops the collection if it is no feed for sure, and nothing is in it that is no message; if that is not sure it returns doubt.
+func (b *doorbell) drop(ctx context.Context, sure bool, doubt error) error {
 	foreign, err := b.contains(ctx, "$ne")
 	switch {
 	case err != nil:
@@ -237,7 +241,7 @@ func (b *doorbell) drop(ctx context.Context, sure bool) error {
 	case foreign:
 		return errNotCapped
 	case !sure:
-		return errFeedGone
+		return doubt
 	}
 	return classify("drop the feed that is not capped", b.coll.Drop(ctx))
 }

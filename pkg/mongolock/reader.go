@@ -68,9 +68,11 @@ type mark struct {
 	waiters    int
 }
 
-// before tells whether m is of an earlier time than n. If the document was made anew in between it may say so, too, but not once the lock
-// was granted since: a grant has a larger token than all those of the document before, unless the server's clock has gone back.
-func (m mark) before(n mark) bool { return m.seq < n.seq && m.fence <= n.fence }
+// before tells whether m is of an earlier time than n. Of a document that was made anew it may say so, too, but only if the server's clock has
+// gone back: its stamp is later, and a grant has a larger token than all those of the document before.
+func (m mark) before(n mark) bool {
+	return m.seq < n.seq && m.fence <= n.fence && m.changedAt <= n.changedAt
+}
 
 func (d *document) mark() mark {
 	m := mark{seq: d.State.Seq, fence: d.State.Fence, changedAt: d.State.ChangedAt.UnixMilli()}

@@ -160,6 +160,26 @@ func TestReadsThatGoBack(t *testing.T) {
 	}
 }
 
+// A document that was deleted, and made anew by a policy before the deletion was noticed, is no read of the past.
+func TestMadeAnewByAPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		c := fakeClient(t, s)
+		got := collect(mustWatch(t, c))
+		mustUnlock(t, mustLock(t, c, "x"))
+		got.after(readPeriod)
+		time.Sleep(time.Second)
+		s.remove("x")
+		if err := c.SetPolicy(t.Context(), "x", Policy{Suspended: true}); err != nil {
+			t.Fatal(err)
+		}
+		changes := got.after(2 * readPeriod)
+		if len(changes) != 1 || !changes[0].State.Policy.Suspended || len(changes[0].Events) > 0 {
+			t.Errorf("told %+v", changes)
+		}
+	})
+}
+
 // A document that was deleted and made anew is another one, whatever the number of its last event.
 func TestRecreatedDocument(t *testing.T) {
 	for name, tc := range map[string]struct {

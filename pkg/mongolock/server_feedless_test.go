@@ -246,3 +246,21 @@ func TestFeedIsMadeAnewByMany(t *testing.T) {
 		})
 	}
 }
+
+// A collection that is empty and not capped, such as somebody makes beforehand, is left alone, once, and not tried for ever.
+func TestEmptyFeedIsLeftAlone(t *testing.T) {
+	f := newTestFeed(t)
+	c := f.client(t)
+	if err := f.coll.Database().CreateCollection(t.Context(), f.coll.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if there, capped := capped(t, f.coll); !there || capped {
+		t.Fatalf("the collection exists %t, capped %t: the test does not test", there, capped)
+	}
+	w := mustWatch(t, c)
+	eventually(t, 20*time.Second, "it is given up", c.bell.absent)
+	w.Close()
+	if there, capped := capped(t, f.coll); !there || capped || len(f.logged("not capped")) != 1 {
+		t.Errorf("the collection exists %t, capped %t; logged %q", there, capped, f.logged(""))
+	}
+}

@@ -93,8 +93,8 @@ func ConfigureManager(opts *manager.Options, client *mongolock.Client, config Co
 // CheckTimings refuses timings with which an elector that works as designed keeps leading after its lease, or cannot keep it, with an error
 // that matches [mongolock.ErrInvalid]. [ConfigureManager] calls it, too; it is for programs that want to refuse a flag early.
 func CheckTimings(lease, renew, retry time.Duration) error {
-	if retry <= 0 {
-		return invalid("RetryPeriod %s must be positive", retry)
+	if retry <= 0 || lease <= 0 {
+		return invalid("RetryPeriod %s and LeaseDuration %s must be positive", retry, lease)
 	}
 	if least := time.Duration(leaderelection.JitterFactor * float64(retry)); renew <= least {
 		return invalid("RenewDeadline %s must be longer than %s, which is RetryPeriod %s times %g: a single failed renewal would end the "+

@@ -86,7 +86,7 @@ func TestE4UnsafeSettingsAreRefused(t *testing.T) {
 		"no slack at all":       {lease: 11 * s, renew: 10 * s, retry: 2 * s, want: "LeaseDuration 11s must be at least 13s, which is RenewDeadline 10s plus RetryPeriod 2s plus a margin of 1s"},
 		"no slack for margin":   {lease: 15 * s, renew: 10 * s, retry: 5 * s, want: "LeaseDuration 15s must be at least 16s"},
 		"one renewal only":      {lease: 15 * s, renew: 5 * s, retry: 5 * s, want: "RenewDeadline 5s must be longer than 6s"},
-		"no retry period":       {lease: 15 * s, renew: 10 * s, retry: -s, want: "RetryPeriod -1s must be positive"},
+		"no retry period":       {lease: 15 * s, renew: 10 * s, retry: -s, want: "RetryPeriod -1s and LeaseDuration 15s must be positive"},
 		"fraction of a second":  {lease: 15*s + s/2, renew: 10 * s, retry: 2 * s, want: "15.5s must be whole seconds"},
 		"lease too short":       {lease: s, renew: s / 2, retry: s / 10, want: "1s must be whole seconds from 2s"},
 		"lease too long":        {lease: 25 * 3600 * s, renew: 10 * s, retry: 2 * s, want: "to 24h0m0s"},
