@@ -49,16 +49,13 @@ func (c *claims) of(ctx context.Context, lock *v1alpha1.DistributedLock) (claim,
 		return claim{v1alpha1.ReasonReadOnly, "The operator elects its own leader by this lock, and a policy could keep it from doing so for good: " +
 			"take the policy out of this object."}, nil
 	}
-	objects, err := c.sharing(ctx, lock.LockID())
+	other, err := c.bestOther(ctx, lock)
 	if err != nil {
 		return claim{}, err
 	}
-	for i := range objects {
-		other := &objects[i]
-		if other.UID != lock.UID && c.eligible(other) && c.better(other, lock) {
-			return claim{v1alpha1.ReasonDuplicateID, fmt.Sprintf("The object %s/%s mirrors the same lock and has the better claim: delete one of the "+
-				"two, or make this one anew with another id.", other.Namespace, other.Name)}, nil
-		}
+	if other != nil && c.better(other, lock) {
+		return claim{v1alpha1.ReasonDuplicateID, fmt.Sprintf("The object %s/%s mirrors the same lock and has the better claim: delete one of the "+
+			"two, or make this one anew with another id.", other.Namespace, other.Name)}, nil
 	}
 	return claim{}, nil
 }
@@ -98,8 +95,8 @@ func (c *claims) better(a, b *v1alpha1.DistributedLock) bool {
 	return a.Namespace+"/"+a.Name < b.Namespace+"/"+b.Name
 }
 
-// heir is the object that has the claim to the lock when lock has none any more; nil if there is no such object. It belongs to the cache.
-func (c *claims) heir(ctx context.Context, lock *v1alpha1.DistributedLock) (*v1alpha1.DistributedLock, error) {
+// bestOther is the object that would have the claim to the lock without this one; nil if there is none. It belongs to the cache.
+func (c *claims) bestOther(ctx context.Context, lock *v1alpha1.DistributedLock) (*v1alpha1.DistributedLock, error) {
 	objects, err := c.sharing(ctx, lock.LockID())
 	if err != nil {
 		return nil, err
@@ -112,6 +109,15 @@ func (c *claims) heir(ctx context.Context, lock *v1alpha1.DistributedLock) (*v1a
 		}
 	}
 	return best, nil
+}
+
+// successor is the object that has the claim in the place of this one; nil if this one has it, or nobody.
+func (c *claims) successor(ctx context.Context, lock *v1alpha1.DistributedLock) (*v1alpha1.DistributedLock, error) {
+	other, err := c.bestOther(ctx, lock)
+	if err != nil || other == nil || c.eligible(lock) && !c.better(other, lock) {
+		return nil, err
+	}
+	return other, nil
 }
 
 // sharing lists the objects with this lock id. They belong to the cache and must not be changed.

@@ -85,7 +85,7 @@ func (r *Reconciler) keepPolicy(ctx context.Context, lock *v1alpha1.DistributedL
 		if !controllerutil.ContainsFinalizer(lock, v1alpha1.PolicyFinalizer) {
 			return policySettled, nil // whoever set the policy, it is not ours
 		}
-		if !r.clearPolicy(ctx, lock, !c.granted()) {
+		if !r.clearPolicy(ctx, lock, true) {
 			return policyPending, nil
 		}
 		return policySettled, r.setFinalizer(ctx, lock, false)
@@ -121,20 +121,23 @@ func (r *Reconciler) writePolicy(ctx context.Context, lock *v1alpha1.Distributed
 	return policyAwaited
 }
 
-// clearPolicy takes the object's policy out of MongoDB, and tells whether it is not there any more. If the object has no claim any more, and
-// another one has it now and declares a policy too, the one replaces the other without a moment in between: a lock that both suspend is
-// never granted. So with inherited set such an object is waited for.
-func (r *Reconciler) clearPolicy(ctx context.Context, lock *v1alpha1.DistributedLock, inherited bool) bool {
-	if inherited {
-		heir, err := r.claims.heir(ctx, lock)
-		if err != nil {
+// clearPolicy takes the object's policy out of MongoDB, and tells whether it is not there any more. If another object has the claim now, and
+// declares a policy too, the one replaces the other without a moment in between: a lock that both suspend is never granted. With patient set
+// that object is waited for.
+func (r *Reconciler) clearPolicy(ctx context.Context, lock *v1alpha1.DistributedLock, patient bool) bool {
+	heir, err := r.claims.successor(ctx, lock)
+	if err != nil {
+		return false
+	}
+	if heir != nil && heir.Spec.DeclaresPolicy() && !r.claims.discovered(heir) {
+		switch {
+		case controllerutil.ContainsFinalizer(heir, v1alpha1.PolicyFinalizer):
+			return true // it sees to its own policy
+		case patient:
 			return false
 		}
-		if heir != nil && heir.Spec.DeclaresPolicy() && !r.claims.discovered(heir) {
-			return controllerutil.ContainsFinalizer(heir, v1alpha1.PolicyFinalizer) // it sees to its policy; until then this one binds
-		}
 	}
-	err := r.mirror.store.SetPolicy(ctx, lock.LockID(), mongolock.Policy{})
+	err = r.mirror.store.SetPolicy(ctx, lock.LockID(), mongolock.Policy{})
 	if err != nil && !errors.Is(err, mongolock.ErrForeignDocument) { // which has no policy
 		log.FromContext(ctx).Info("The policy could not be cleared", "lock", lock.LockID(), "reason", storeReason(err))
 		return false
@@ -145,6 +148,7 @@ func (r *Reconciler) clearPolicy(ctx context.Context, lock *v1alpha1.Distributed
 
 // letGo lets an object that is being deleted go. If it declared a policy that is cleared first, by the leader; but while MongoDB is gone
 // there is no leader, and nobody should have to wait for it for longer than a minute. Then any replica lets the object go.
+// Nor is another object waited for longer that is to take over the policy.
 func (r *Reconciler) letGo(ctx context.Context, lock *v1alpha1.DistributedLock, health Health) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(lock, v1alpha1.PolicyFinalizer) {
 		return ctrl.Result{}, nil // nothing to clean up: the object never owned the lock
