@@ -92,7 +92,8 @@ type look struct {
 	complete bool    // everything in scope was read
 	wide     bool    // everything that changed was read
 	joined   int64   // the scope was that of the watchers up to this number
-	states   []State // all that was read
+	awaited  bool    // some of them are told of everything
+	states   []State // all that was read, if that is awaited
 	changes  []Change
 }
 
@@ -180,7 +181,8 @@ func (r *reader) step(ctx context.Context) error {
 	now := r.client.now()
 	ids, joined := r.feed.scope()
 	asked, news := r.takeNews()
-	l := look{joined: joined, complete: joined != r.joined || now >= r.resyncAt || r.serverNow.IsZero()}
+	l := look{joined: joined, awaited: joined != r.joined}
+	l.complete = l.awaited || now >= r.resyncAt || r.serverNow.IsZero()
 	l.wide = l.complete || asked || now >= r.lookAt
 	docs, err := r.read(ctx, ids, news, l)
 	if err != nil {
@@ -304,9 +306,15 @@ func (r *reader) compare(docs []document, l *look) {
 		if l.wide && doc.State.ChangedAt.After(r.latest) { // else what nobody rang for could lie before it
 			r.latest = doc.State.ChangedAt
 		}
+		changed := !known || seen != last
+		if !changed && !l.awaited {
+			continue // most of what a look at everything finds
+		}
 		state := doc.state()
-		l.states = append(l.states, state)
-		if !known || seen != last {
+		if l.awaited {
+			l.states = append(l.states, state)
+		}
+		if changed {
 			if last.waiters = seen.waiters; !l.complete && seen != last { // the death of a waiter has no stamp
 				r.client.settings.metrics.FeedLag(doc.Now.Sub(doc.State.ChangedAt))
 			}
