@@ -296,35 +296,41 @@ func (r *reader) compare(docs []document, l *look) {
 			continue
 		}
 		last, known := before[doc.ID]
-		seen := doc.mark()
 		if l.complete {
 			delete(before, doc.ID)
-		} else if seen.before(last) { // a new primary may show the past for a moment; if it is no past, a look at everything tells
-			continue
 		}
-		r.known[doc.ID] = seen
-		if l.wide && doc.State.ChangedAt.After(r.latest) { // else what nobody rang for could lie before it
-			r.latest = doc.State.ChangedAt
-		}
-		changed := !known || seen != last
-		if !changed && !l.awaited {
-			continue // most of what a look at everything finds
-		}
-		state := doc.state()
-		if l.awaited {
-			l.states = append(l.states, state)
-		}
-		if changed {
-			if last.waiters = seen.waiters; !l.complete && seen != last { // the death of a waiter has no stamp
-				r.client.settings.metrics.FeedLag(doc.Now.Sub(doc.State.ChangedAt))
-			}
-			l.changes = append(l.changes, newChange(state, last))
-		}
+		r.see(doc, last, known, l)
 	}
 	if l.complete {
 		for id := range before { // read no more: deleted, or nobody watches it now
 			l.changes = append(l.changes, Change{State: State{ID: id}})
 		}
+	}
+}
+
+// see takes in a document, of which last was seen if it is known.
+func (r *reader) see(doc *document, last mark, known bool, l *look) {
+	seen := doc.mark()
+	if !l.complete && seen.before(last) { // a new primary may show the past for a moment; if it is no past, a look at everything tells
+		return
+	}
+	r.known[doc.ID] = seen
+	if l.wide && doc.State.ChangedAt.After(r.latest) { // else what nobody rang for could lie before it
+		r.latest = doc.State.ChangedAt
+	}
+	changed := !known || seen != last
+	if !changed && !l.awaited {
+		return // most of what a look at everything finds
+	}
+	state := doc.state()
+	if l.awaited {
+		l.states = append(l.states, state)
+	}
+	if changed {
+		if last.waiters = seen.waiters; !l.complete && seen != last { // the death of a waiter has no stamp
+			r.client.settings.metrics.FeedLag(doc.Now.Sub(doc.State.ChangedAt))
+		}
+		l.changes = append(l.changes, newChange(state, last))
 	}
 }
 
