@@ -80,14 +80,11 @@ func (r *Reconciler) mayWrite(lock *v1alpha1.DistributedLock, view View, c claim
 // maySay tells whether this replica may speak of the outage.
 func (r *Reconciler) maySay(lock *v1alpha1.DistributedLock, h Health, c claim) (wait time.Duration, ok bool) {
 	now := r.clock.Now()
-	var at time.Time
 	if r.memory.said(lock, h) {
-		if at, ok = r.memory.mayRepeat(lock, h); !ok {
-			return 0, false
+		at, may := r.memory.mayRepeat(lock, h)
+		if wait = at.Sub(now); !may || wait > 0 {
+			return max(wait, 0), false
 		}
-	}
-	if wait = at.Sub(now); wait > 0 {
-		return wait, false
 	}
 	if r.leads() {
 		return 0, true
@@ -95,12 +92,12 @@ func (r *Reconciler) maySay(lock *v1alpha1.DistributedLock, h Health, c claim) (
 	if !c.granted() {
 		return 0, false // that has to be said by the leader
 	}
-	at = r.memory.leaderHeard()
+	since := r.memory.leaderHeard()
 	// There is no word to contradict on an object of which nobody has said anything.
-	if readyReason(lock) != "" && h.Since.After(at) {
-		at = h.Since
+	if readyReason(lock) != "" && h.Since.After(since) {
+		since = h.Since
 	}
-	if wait = at.Add(r.standbyDelay).Sub(now); wait > 0 {
+	if wait = since.Add(r.standbyDelay).Sub(now); wait > 0 {
 		return wait + rand.N(outageSpread), false
 	}
 	return 0, true

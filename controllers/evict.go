@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -20,6 +21,13 @@ import (
 	"github.com/mongolock/operator/api/v1alpha1"
 	"github.com/mongolock/operator/pkg/mongolock"
 )
+
+// eviction is the last eviction of an object's annotation. It is not ok if the reply was lost.
+type eviction struct {
+	token int64
+	at    time.Time
+	ok    bool
+}
 
 // evict follows the evict annotation: it takes the lock away from the holder whose token it names, removes the annotation and says so in
 // a Warning. It is false if MongoDB did not answer and that has to be tried again.
@@ -61,20 +69,19 @@ func (r *Reconciler) evict(ctx context.Context, lock *v1alpha1.DistributedLock, 
 // evictToken evicts a holder, unless that was done before the annotation could be removed, by this process or one before it.
 func (r *Reconciler) evictToken(ctx context.Context, lock *v1alpha1.DistributedLock, state mongolock.State, token int64) error {
 	isEviction := func(e mongolock.Event) bool { return e.Type == mongolock.EventEvicted && e.Token == token }
-	if r.memory.evicted(lock) == token || slices.ContainsFunc(state.Events, isEviction) {
+	last := r.memory.lastEviction(lock)
+	tried := last.token == token
+	if tried && last.ok || slices.ContainsFunc(state.Events, isEviction) {
 		return nil
 	}
 	reason := fmt.Sprintf("annotation of the DistributedLock %s/%s", lock.Namespace, lock.Name)
 	err := r.mirror.store.Evict(ctx, lock.LockID(), token, reason[:min(len(reason), mongolock.MaxReasonBytes)])
-	switch now := r.clock.Now(); {
-	case err == nil:
-		r.memory.setEvicted(lock, token)
-	case errors.Is(err, mongolock.ErrOutcomeUnknown):
-		r.memory.setEvicting(lock, eviction{token, now})
-	case errors.Is(err, mongolock.ErrNotHeld):
-		if last := r.memory.evicting(lock); last.token == token && now.Sub(last.at) < feedShows {
-			return mongolock.ErrOutcomeUnknown // it may have been us: the feed will tell
-		}
+	now := r.clock.Now()
+	switch {
+	case err == nil, errors.Is(err, mongolock.ErrOutcomeUnknown):
+		r.memory.evicted(lock, eviction{token, now, err == nil})
+	case errors.Is(err, mongolock.ErrNotHeld) && tried && now.Sub(last.at) < feedShows:
+		return mongolock.ErrOutcomeUnknown // it may have been us: the feed will tell
 	}
 	return err
 }

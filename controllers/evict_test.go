@@ -16,13 +16,23 @@ import (
 	"github.com/mongolock/operator/pkg/mongolock"
 )
 
+// toEvict is a reconciler of an object whose annotation asks to evict the holder with token 7, and its store, which answers so.
+func toEvict(t *testing.T, lock *v1alpha1.DistributedLock, answer error) (*reconciling, *fakeStore) {
+	t.Helper()
+	lock.Annotations = map[string]string{v1alpha1.EvictAnnotation: "7"}
+	r := newReconciling(t, true, lock)
+	store := &fakeStore{refuses: answer}
+	r.mirror.store = store
+	return r, store
+}
+
+// evictedA is what acquiredByA becomes by that.
+var evictedA = lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a", 7), transition(2, mongolock.EventEvicted, "a", 7)})
+
 // Whatever prevents an eviction, the lock is mirrored.
 func TestFailingEvictionHoldsNothingUp(t *testing.T) {
 	for err, want := range map[error]string{mongolock.ErrUnreachable: "True/Mirrored", mongolock.ErrForeignDocument: "False/ForeignDocument"} {
-		lock := newLock("")
-		lock.Annotations = map[string]string{v1alpha1.EvictAnnotation: "7"}
-		r := newReconciling(t, true, lock)
-		r.mirror.store = &fakeStore{refuses: err}
+		r, _ := toEvict(t, newLock(""), err)
 		if want == "True/Mirrored" {
 			r.see(healthy, acquiredByA)
 		} else {
@@ -43,12 +53,8 @@ func TestFailingEvictionHoldsNothingUp(t *testing.T) {
 
 // An operator that was killed between the eviction and the removal of the annotation does not report a failure afterwards.
 func TestEvictionIsNotRepeated(t *testing.T) {
-	lock := newLock("")
-	lock.Annotations = map[string]string{v1alpha1.EvictAnnotation: "7"}
-	r := newReconciling(t, true, lock)
-	store := &fakeStore{refuses: mongolock.ErrNotHeld}
-	r.mirror.store = store
-	r.see(healthy, lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a", 7), transition(2, mongolock.EventEvicted, "a", 7)}))
+	r, store := toEvict(t, newLock(""), mongolock.ErrNotHeld)
+	r.see(healthy, evictedA)
 	r.reconcile()
 	if got := <-r.events.Events; len(store.evicted) > 0 || len(r.object().Annotations) > 0 || !strings.HasPrefix(got, "Warning HolderEvicted") {
 		t.Errorf("evicted %v, annotations %v, event %q", store.evicted, r.object().Annotations, got)
@@ -57,11 +63,7 @@ func TestEvictionIsNotRepeated(t *testing.T) {
 
 // While MongoDB does not answer the annotation stays.
 func TestEvictionIsTriedAgain(t *testing.T) {
-	lock := newLock("")
-	lock.Annotations = map[string]string{v1alpha1.EvictAnnotation: "7"}
-	r := newReconciling(t, true, lock)
-	store := &fakeStore{refuses: mongolock.ErrUnreachable}
-	r.mirror.store = store
+	r, store := toEvict(t, newLock(""), mongolock.ErrUnreachable)
 	r.see(healthy, acquiredByA)
 	if result := r.reconcile(); result.RequeueAfter != again || len(r.object().Annotations) != 1 || len(r.events.Events) != 1 { // the acquisition's
 		t.Errorf("result %+v, annotations %v", result, r.object().Annotations)
@@ -84,11 +86,7 @@ func TestEvictionWithoutAReply(t *testing.T) {
 		want string
 	}{{"it was ours", true, "Warning HolderEvicted"}, {"the holder had gone", false, "Warning EvictionRefused"}} {
 		t.Run(tt.name, func(t *testing.T) {
-			lock := mirrored(acquiredByA)
-			lock.Annotations = map[string]string{v1alpha1.EvictAnnotation: "7"}
-			r := newReconciling(t, true, lock)
-			store := &fakeStore{refuses: fmt.Errorf("%w: %w", mongolock.ErrOutcomeUnknown, mongolock.ErrUnreachable)}
-			r.mirror.store = store
+			r, store := toEvict(t, mirrored(acquiredByA), fmt.Errorf("%w: %w", mongolock.ErrOutcomeUnknown, mongolock.ErrUnreachable))
 			r.see(healthy, acquiredByA)
 			r.reconcile()
 			store.refuses = mongolock.ErrNotHeld
@@ -96,7 +94,7 @@ func TestEvictionWithoutAReply(t *testing.T) {
 				t.Fatalf("looks again after %s, annotations %v, %d events", result.RequeueAfter, r.object().Annotations, len(r.events.Events))
 			}
 			if tt.told {
-				r.see(healthy, lockState([]mongolock.Event{transition(1, mongolock.EventAcquired, "a", 7), transition(2, mongolock.EventEvicted, "a", 7)}))
+				r.see(healthy, evictedA)
 			}
 			r.clock.Step(feedShows)
 			r.reconcile()

@@ -49,10 +49,8 @@ type remembered struct {
 	behind time.Time
 	// policy is the last write of its policy to MongoDB.
 	policy policyWrite
-	// evicted is the last token that was evicted for its annotation.
-	evicted int64
-	// evicting is the last eviction whose reply was lost.
-	evicting eviction
+	// eviction is the last one for its annotation that was or may have been carried out.
+	eviction eviction
 	// deleting is since when the object is known to be on its way out; zero if it is not.
 	deleting time.Time
 }
@@ -172,32 +170,15 @@ func (m *memory) wrotePolicy(lock *v1alpha1.DistributedLock, w policyWrite) {
 	m.use(lock, func(o *remembered) { o.policy = w })
 }
 
-// evicted returns the last token that was evicted for the object.
-func (m *memory) evicted(lock *v1alpha1.DistributedLock) (token int64) {
-	m.use(lock, func(o *remembered) { token = o.evicted })
-	return token
-}
-
-// setEvicted remembers an eviction.
-func (m *memory) setEvicted(lock *v1alpha1.DistributedLock, token int64) {
-	m.use(lock, func(o *remembered) { o.evicted = token })
-}
-
-// eviction is one that was tried.
-type eviction struct {
-	token int64
-	at    time.Time
-}
-
-// evicting returns the last eviction whose reply was lost.
-func (m *memory) evicting(lock *v1alpha1.DistributedLock) (last eviction) {
-	m.use(lock, func(o *remembered) { last = o.evicting })
+// lastEviction returns the last eviction for the object.
+func (m *memory) lastEviction(lock *v1alpha1.DistributedLock) (last eviction) {
+	m.use(lock, func(o *remembered) { last = o.eviction })
 	return last
 }
 
-// setEvicting remembers an eviction whose reply was lost.
-func (m *memory) setEvicting(lock *v1alpha1.DistributedLock, e eviction) {
-	m.use(lock, func(o *remembered) { o.evicting = e })
+// evicted remembers an eviction.
+func (m *memory) evicted(lock *v1alpha1.DistributedLock, e eviction) {
+	m.use(lock, func(o *remembered) { o.eviction = e })
 }
 
 // deletingSince remembers that the object is being deleted, and returns since when that is known.

@@ -69,11 +69,7 @@ func runMirror(t *testing.T, mirror *Mirror, queue priorityqueue.PriorityQueue[r
 
 func (m *mirroring) eventually(what string, holds func() bool) {
 	m.Helper()
-	for deadline := time.Now().Add(soon); !holds(); time.Sleep(tick) {
-		if time.Now().After(deadline) {
-			m.Fatalf("not within %s: %s", soon, what)
-		}
-	}
+	eventually(m.T, soon, what, holds)
 }
 
 // The feed is taken in at once, although nobody reconciles, and what waits is bounded by the number of objects.

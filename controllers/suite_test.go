@@ -267,14 +267,19 @@ func (e *env) release(lease *mongolock.Lease) {
 // eventually waits until what holds.
 func (e *env) eventually(within time.Duration, what string, holds func() bool) {
 	e.Helper()
+	eventually(e.T, within, what, holds)
+}
+
+func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+	t.Helper()
 	deadline := time.Now().Add(within)
 	for !holds() {
 		if time.Now().After(deadline) {
-			e.Fatalf("not within %s: %s", within, what)
+			t.Fatalf("not within %s: %s", within, what)
 		}
 		select {
-		case <-e.Context().Done():
-			e.Fatal(e.Context().Err())
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
 		case <-time.After(tick):
 		}
 	}
