@@ -67,6 +67,12 @@ func runMirror(t *testing.T, mirror *Mirror, queue priorityqueue.PriorityQueue[r
 	return m
 }
 
+// follows waits until the feed is followed: its beginning makes the answers of looks before it worthless, and who asked has to ask again.
+func (m *mirroring) follows() {
+	m.Helper()
+	m.eventually("the feed is followed", m.Healthy)
+}
+
 func (m *mirroring) eventually(what string, holds func() bool) {
 	m.Helper()
 	eventually(m.T, soon, what, holds)
@@ -125,6 +131,7 @@ func TestAbsenceIsConfirmed(t *testing.T) {
 		foreign: map[string]bool{"orders/foreign": true},
 	}
 	m := newMirroring(t, store)
+	m.follows()
 	for _, id := range []string{"orders/absent", "orders/coming", "orders/foreign"} {
 		if !m.View(id).Unknown {
 			t.Errorf("%s is known before it was looked at", id)
@@ -169,6 +176,7 @@ func TestAbsenceIsConfirmed(t *testing.T) {
 func TestLookIsOvertaken(t *testing.T) {
 	feed := newFakeFeed()
 	m := newMirroring(t, &fakeStore{feed: feed}, "one")
+	m.follows()
 	const id = "orders/one"
 	m.Check(id)
 	m.eventually("looked up", func() bool { return !m.View(id).Unknown })
@@ -193,6 +201,7 @@ func TestLookedUpAndDeleted(t *testing.T) {
 	const id = "orders/one"
 	store := &fakeStore{feed: newFakeFeed(), states: map[string]mongolock.State{id: {Exists: true}}}
 	m := newMirroring(t, store, "one")
+	m.follows()
 	m.Check(id)
 	m.eventually("found", func() bool { return m.View(id).State.Exists })
 	store.mu.Lock()
